@@ -1,0 +1,1 @@
+"""The pipeops command line."""

@@ -1,0 +1,1 @@
+"""One tunnelled request or connection, whatever carries it."""

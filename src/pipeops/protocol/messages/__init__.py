@@ -1,0 +1,1 @@
+"""JSON control messages: what the two programs tell each other."""

@@ -1,0 +1,1 @@
+"""Many streams on one ordered byte channel (yamux wire format)."""

@@ -1,0 +1,1 @@
+"""Process-level services that know nothing of tunnels or Kubernetes."""

@@ -1,0 +1,1 @@
+"""asyncio drivers around pipeops.protocol."""
