@@ -1,11 +1,11 @@
-"""A store on a fresh SQLite file, and a clock that the test moves."""
+"""A store on a fresh SQLite file, and clocks that the test moves."""
 
 import pytest
 
 from pipeops.control.store.opening import open_store
 
 
-class Wall:
+class MovingClock:
     def __init__(self) -> None:
         self.time = 1_700_000_000.0
 
@@ -15,7 +15,7 @@ class Wall:
 
 @pytest.fixture
 def wall():
-    return Wall()
+    return MovingClock()
 
 
 @pytest.fixture
@@ -28,3 +28,11 @@ async def store(url, wall):
     opened = await open_store(url, now=wall)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def ticks():
+    """Return the monotonic clock."""
+    clock = MovingClock()
+    clock.time = 1000.0
+    return clock
