@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipeops.control.store.database import Database
+from pipeops.control.store.errors import NotFound
 from pipeops.control.store.records import ClusterToken, TokenState
 from pipeops.control.store.schema import cluster_tokens, clusters
 from pipeops.control.store.token_rows import mark_used, read_states
@@ -76,6 +77,26 @@ class ClusterTokenStore:
                 .order_by(cluster_tokens.c.created_at)
             )
             return tuple(_token(row) for row in rows.mappings())
+
+    async def revoke(self, cluster_id: str, token_id: str) -> None:
+        """Revoke one token; revoking it again changes nothing.
+
+        Raises:
+            NotFound: The cluster has no token with this id.
+        """
+        chosen = (cluster_tokens.c.cluster_id == cluster_id) & (cluster_tokens.c.id == token_id)
+        async with self._database.writing() as connection:
+            found = await connection.execute(sa.select(cluster_tokens.c.id).where(chosen))
+            if found.first() is None:
+                raise NotFound(
+                    f"the cluster has no token with the id {token_id!r}",
+                    hint="show the cluster to see the ids",
+                )
+            await connection.execute(
+                cluster_tokens.update()
+                .where(chosen, cluster_tokens.c.revoked_at.is_(None))
+                .values(revoked_at=self._now())
+            )
 
     async def revoke_all(self, cluster_id: str, *, keep: str | None = None) -> tuple[str, ...]:
         """Revoke a cluster's tokens except the one with the id `keep`; return the revoked ids."""
