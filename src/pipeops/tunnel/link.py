@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pipeops.protocol.limits import Limits
-from pipeops.protocol.mux.session import Role, Session, Termination
+from pipeops.protocol.mux.frames import GoAwayCode
+from pipeops.protocol.mux.session import Role, Session
 from pipeops.protocol.mux.sink import StreamSink
 from pipeops.protocol.mux.stream import Stream
+from pipeops.protocol.mux.termination import Termination
 from pipeops.tunnel.websocket import TunnelSocket
 
 
@@ -91,8 +93,10 @@ class TunnelLink:
             self._socket.send_text(data)
 
     def close(self, code: int, reason: str) -> None:
-        """Close with a close frame; the owner's on_link_lost follows."""
+        """Close with a close frame: streams are reset at once, the owner's on_link_lost follows."""
         if self._socket is not None:
+            if self.session is not None:
+                self.session.close(Termination(GoAwayCode.NORMAL, reason))
             self._flush_now()
             self._socket.close(code, reason)
 
@@ -154,7 +158,7 @@ class TunnelLink:
                 timer.cancel()
         session = self.session
         if session is not None:
-            session.close(Termination.lost(reason))
+            session.close(Termination(GoAwayCode.INTERNAL_ERROR, reason, by_peer=True))
         self._owner.on_link_lost(self, code, reason)
 
     # -- to the socket ---------------------------------------------------------------------
@@ -203,7 +207,8 @@ class TunnelLink:
             return
         deadline = session.next_deadline()
         if deadline is not None:
-            self._deadline_timer = self._loop.call_at(deadline, self._on_deadline)
+            # A turn later than asked for, so that the session finds its deadline passed.
+            self._deadline_timer = self._loop.call_at(deadline + 0.001, self._on_deadline)
 
     def _on_deadline(self) -> None:
         session = self.session

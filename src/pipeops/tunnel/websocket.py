@@ -23,6 +23,7 @@ WRITE_HIGH_WATER = 128 * 1024  # performance.md §9: enough for throughput, smal
 READ_BUFFER = 16 * 1024  # grows by itself; 256 KiB would cost that much for every idle agent
 MAX_FRAME = 4 * 1024 * 1024  # ours are 64-256 KiB; a Go peer's largest message is fragmented at 4 KiB
 MAX_TEXT = 16 * 1024 * 1024  # one JSON message, fragments together
+CLOSE_TIMEOUT = 5.0  # seconds for a close frame to leave
 CLOSE_REASON_LIMIT = 120  # RFC 6455 §5.5: control frames carry at most 125 bytes
 
 _BINARY, _TEXT, _CONTINUATION = WSMsgType.BINARY, WSMsgType.TEXT, WSMsgType.CONTINUATION
@@ -123,6 +124,11 @@ class TunnelSocket(WSListener):  # type: ignore[misc]  # picows ships no typed b
 
     # -- ours ------------------------------------------------------------------------------
 
+    def header(self, name: str) -> str | None:
+        """A header of the peer's 101 answer, whatever its case."""
+        wanted = name.lower()
+        return next((v for k, v in self.response_headers.items() if k.lower() == wanted), None)
+
     def send_batch(self, batch: bytearray, headroom: int) -> None:
         """Send one binary message in place: the frame header goes into the `headroom` spare bytes in front."""
         if self._transport is not None:
@@ -147,6 +153,8 @@ class TunnelSocket(WSListener):  # type: ignore[misc]  # picows ships no typed b
         text = reason.encode()[:CLOSE_REASON_LIMIT]
         transport.send(_CLOSE, code.to_bytes(2, "big") + text)
         transport.disconnect()
+        # A peer that takes nothing any more must not keep the socket open.
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, transport.disconnect, False)
 
     def abort(self, reason: str) -> None:
         """Drop the connection at once, without a close frame; on_close follows."""

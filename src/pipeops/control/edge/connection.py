@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from pipeops.control.auth.grants import Grant
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.exchange import ClientRequest, Exchange
 from pipeops.http1.framing import ChunkedScanner, FramingError
@@ -59,6 +60,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         "_close_after",
         "_edge",
         "_exchange",
+        "_grants",
         "_head_sent",
         "_request",
         "_sent",
@@ -80,6 +82,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._block_bytes = b"\0"
         self._block: HeaderBlock | None = None
         self._request: ClientRequest | None = None
+        self._grants: set[Grant] = set()
         self._exchange: Exchange | None = None
         self._chunked: ChunkedScanner | None = None
         self._body_remaining = 0
@@ -112,6 +115,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         """asyncio: the client is gone."""
         self._edge.connections.discard(self)
         self._transport = None
+        for grant in self._grants:
+            grant.on_revoked.discard(self.revoked)
         exchange, self._exchange = self._exchange, None
         if self._state == _BUSY or self._state == _RAW:
             self._log("client gone" if self._state == _BUSY else "closed")
@@ -164,6 +169,8 @@ class ClientConnection(asyncio.BufferedProtocol):
             elif data[:1] in (b"\x16", b"\x80"):
                 self._refuse(400, "this port speaks plain HTTP, the client speaks TLS")
             else:
+                if not self._buffer:
+                    self.since = self._edge.now()
                 self._buffer = data
             return
         self._buffer = b""
@@ -412,6 +419,23 @@ class ClientConnection(asyncio.BufferedProtocol):
         line = b"%b %b HTTP/1.%d\r\n" % (request.method, request.target, request.minor)
         return transport, line + self._block_bytes + b"\r\n" + early
 
+    def hold_grant(self, grant: Grant) -> None:
+        """The connection acts for this grant: its revocation ends the connection (threats.md S-12)."""
+        if grant not in self._grants:
+            self._grants.add(grant)
+            grant.on_revoked.add(self.revoked)
+
+    def revoked(self) -> None:
+        """A token used on this connection was revoked, or expired."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.on_client_gone()
+        if self._state == _BUSY and not self._head_sent:
+            self._close_after = True
+            self.fail(401, "the token was revoked or has expired", Hop.CONTROL_PLANE)
+        else:
+            self.abort("token revoked")
+
     @property
     def idle(self) -> bool:
         """Between two requests, nothing of the next one received."""
@@ -421,6 +445,10 @@ class ClientConnection(asyncio.BufferedProtocol):
     def reading_head(self) -> bool:
         """Part of a head has been received."""
         return self._state == _HEAD and bool(self._buffer)
+
+    def head_timed_out(self) -> None:
+        """The head takes too long to arrive."""
+        self._refuse(408, "the request head did not arrive in time")
 
     def close(self) -> None:
         """Drain: close now if idle, else after the current answer."""
