@@ -110,6 +110,7 @@ class SessionRegistry:
         self._now = now
         self._by_name: dict[bytes, dict[tuple[str, str], AgentInstance]] = {}
         self._last_seen: dict[str, float] = {}
+        self._names: dict[str, str] = {}  # cluster id to name, of clusters seen by this process
 
     def __len__(self) -> int:
         return sum(len(instances) for instances in self._by_name.values())
@@ -119,6 +120,10 @@ class SessionRegistry:
         return sorted(
             self._by_name.get(cluster_name.encode(), {}).values(), key=lambda item: item.since
         )
+
+    def name_of(self, cluster_id: str) -> str | None:
+        """Name of a cluster whose agent has been connected to this process."""
+        return self._names.get(cluster_id)
 
     def all_instances(self) -> Iterator[AgentInstance]:
         """Every connected instance."""
@@ -157,6 +162,7 @@ class SessionRegistry:
             self._end_instance(oldest, f"more than {MAX_INSTANCES} instances of this agent")
         instances = self._by_name.setdefault(instance.cluster_name.encode(), {})
         instances[key] = instance
+        self._names[instance.cluster_id] = instance.cluster_name
         lane = Lane(0, link, instance)
         instance.lanes[0] = lane
         return lane
