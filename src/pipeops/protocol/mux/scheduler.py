@@ -15,6 +15,26 @@ class Speaker(Protocol):
         """Add at most `quantum` bytes to `batch`; True if there is more that may be sent."""
 
 
+class Backlog:
+    """What one stream has to say and could not say at once. Exists only while there is some.
+
+    Attributes:
+        data: the bytes, in order; small sends run together here, so they leave as one frame.
+        fin: the end of stream is behind them.
+        scheduled: in the scheduler's round. Not so while the peer's window is closed.
+        blocked: the sink was told to stop and must be told to go on.
+    """
+
+    __slots__ = ("blocked", "data", "fin", "scheduled")
+
+    def __init__(self) -> None:
+        """Empty; whoever makes it puts something in."""
+        self.data = bytearray()
+        self.fin = False
+        self.scheduled = False
+        self.blocked = False
+
+
 class Scheduler:
     """Round robin over the streams that have both bytes and window."""
 

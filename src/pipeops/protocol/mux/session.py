@@ -15,6 +15,7 @@ from pipeops.protocol.mux.frames import (
     PING,
     RST,
     SYN,
+    UINT32_MAX,
     WINDOW_UPDATE,
     GoAwayCode,
     unpack_from,
@@ -26,6 +27,8 @@ from pipeops.protocol.mux.stream_ids import StreamIds
 from pipeops.protocol.mux.stream_state import (
     AFTER_RECEIVE_FIN,
     CLOSED,
+    IDLE,
+    OPEN,
     RECEIVES,
     RECEIVES_WINDOW,
     VIOLATION,
@@ -68,11 +71,12 @@ class Session(Outbound[Stream]):
 
     __slots__ = (
         "_accept",
+        "_accept_limit",
         "_body_fin",
         "_body_left",
         "_body_stream",
         "_ids",
-        "_local_go_away",
+        "_open_limit",
         "_partial",
         "_remote_go_away",
     )
@@ -90,7 +94,9 @@ class Session(Outbound[Stream]):
         super().__init__(limits, wake=wake, on_sink_error=on_sink_error, now=now)
         self._accept = accept
         self._ids = StreamIds(server=role is Role.SERVER)
-        self._local_go_away = False
+        # Streams that may live before no further one is accepted, or opened; 0 while draining.
+        self._accept_limit = limits.max_streams
+        self._open_limit = limits.max_streams
         self._remote_go_away = False
         self._partial = b""  # a header that is not complete yet
         self._body_left = 0  # bytes of the current Data frame still to come …
@@ -123,25 +129,22 @@ class Session(Outbound[Stream]):
             SessionClosed: the session has ended.
         """
         streams = self.live
-        limits = self.limits
         ids = self._ids
         stream_id = ids.next_local
         if (
-            self._remote_go_away
-            or self.terminated is not None
-            or len(streams) >= limits.max_streams
-            or self.pending_total >= limits.max_pending_total
-            or ids.exhausted
+            len(streams) >= self._open_limit
+            or self.pending_total >= self.limits.max_pending_total
+            or stream_id > UINT32_MAX
         ):
             raise self._cannot_open()
         ids.next_local = stream_id + 2
-        stream = streams[stream_id] = Stream(self, stream_id, sink, ours=True)
+        stream = streams[stream_id] = Stream(self, stream_id, sink, IDLE, SYN)
         return stream
 
     def go_away(self) -> None:
         """Drain: the peer opens nothing new, and is refused if it does. Living streams go on."""
-        if self.terminated is None and not self._local_go_away:
-            self._local_go_away = True
+        if self.terminated is None and self._accept_limit:
+            self._accept_limit = 0
             self.control(GO_AWAY, 0, 0, GoAwayCode.NORMAL)
 
     def close(self, reason: Termination) -> None:
@@ -152,6 +155,7 @@ class Session(Outbound[Stream]):
         if self.terminated is not None:
             return
         self.terminated = reason
+        self._open_limit = 0
         self.scheduler.waiting.clear()
         self._partial = b""
         self._body_stream = None
@@ -159,8 +163,7 @@ class Session(Outbound[Stream]):
             self.control(GO_AWAY, 0, 0, reason.code)
         for stream in list(self.live.values()):
             if not stream.closed:  # a sink called before may have reset it
-                stream.drop()
-                self._call_reset(stream)
+                stream.receive_reset()
 
     # Time
 
@@ -232,17 +235,19 @@ class Session(Outbound[Stream]):
                 position = self._uncommon_data(stream, flags, stream_id, length, data, body)
                 continue
             stream.receive_left -= length
-            fin = bool(flags & FIN)
+            fin = flags & FIN != 0
             if fin:
-                stream.state = AFTER_RECEIVE_FIN[stream.state]
-                if stream.state == CLOSED:
-                    self.forget(stream_id, stream)
+                stream.state = state = AFTER_RECEIVE_FIN[stream.state]
+                if state == CLOSED:  # `forget` written out
+                    del streams[stream_id]
+                    if stream.receive_size != self.initial_window:
+                        self.window_budget.give_back(stream)
             elif not length:
                 continue
             try:
                 stream.sink.on_data(data[body:position], fin)
             except Exception as error:  # noqa: BLE001 -- boundary: a sink's fault ends its stream only
-                self._sink_failed(stream, error)
+                stream.sink_failed(error)
 
     def _uncommon_data(
         self,
@@ -258,7 +263,7 @@ class Session(Outbound[Stream]):
             if not flags & SYN:
                 self._expect_used(stream_id)
         elif flags & RST:
-            self._peer_reset(stream)
+            stream.receive_reset()
             stream = None
         elif not RECEIVES[stream.state]:
             what = "after its end" if stream.remote_finished else "before it was opened"
@@ -282,9 +287,9 @@ class Session(Outbound[Stream]):
             stream.receive_left -= size
             fin = self._body_fin and not self._body_left
             if fin:
-                self._received_fin(stream)
+                stream.receive_fin()
             if size or fin:
-                self._deliver(stream, data[position:end], fin=fin)
+                stream.deliver(data[position:end], fin=fin)
         if not self._body_left:
             self._body_stream = None
         return end
@@ -301,6 +306,7 @@ class Session(Outbound[Stream]):
         elif kind == GO_AWAY:
             if value == GoAwayCode.NORMAL:
                 self._remote_go_away = True
+                self._open_limit = 0
                 return
             known = value == GoAwayCode.PROTOCOL_ERROR
             code = GoAwayCode.PROTOCOL_ERROR if known else GoAwayCode.INTERNAL_ERROR
@@ -316,7 +322,7 @@ class Session(Outbound[Stream]):
         elif not RECEIVES_WINDOW[stream.state]:
             self._violation(f"stream {stream_id}: window update before it was opened")
         elif flags & RST:
-            self._peer_reset(stream)
+            stream.receive_reset()
         elif not stream.widen_send(delta):
             self._violation(f"stream {stream_id}: window beyond 4 GiB")
         elif not flags & FIN:
@@ -325,66 +331,40 @@ class Session(Outbound[Stream]):
             self._violation(f"stream {stream_id}: finished twice")
         else:
             stream.wake_up()
-            self._received_fin(stream)
-            self._deliver(stream, _NOTHING, fin=True)
+            stream.receive_fin()
+            stream.deliver(_NOTHING, fin=True)
 
     def _incoming(self, stream_id: int) -> Stream | None:
         """A SYN: the new stream, or None if it was refused or is a violation."""
-        problem = self._ids.accept(stream_id)
-        if problem is not None:
-            self._violation(problem)
-            return None
+        ids = self._ids
+        if stream_id == ids.next_remote:
+            ids.next_remote = stream_id + 2
+        else:
+            problem = ids.accept(stream_id)
+            if problem is not None:
+                self._violation(problem)
+                return None
         limits = self.limits
-        if (
-            self._local_go_away
-            or len(self.live) >= limits.max_streams
-            or self.unanswered >= limits.accept_backlog
-        ):
+        streams = self.live
+        if len(streams) >= self._accept_limit or self.unanswered >= limits.accept_backlog:
             self.control(WINDOW_UPDATE, RST, stream_id, 0)
             return None
-        stream = self.live[stream_id] = Stream(self, stream_id, _NO_SINK, ours=False)
+        stream = streams[stream_id] = Stream(self, stream_id, _NO_SINK, OPEN, ACK)
         self.unanswered += 1
         try:
             sink = self._accept(stream)
         except Exception as error:  # noqa: BLE001 -- boundary: refusing this stream is enough
-            self._sink_failed(stream, error)
+            stream.sink_failed(error)
             return None
         if sink is None:
             stream.reset()
-        if stream.closed:
+        if stream.state >= CLOSED:  # over already: by `accept`, or by us
             return None
         if stream.sink is _NO_SINK and sink is not None:
             stream.sink = sink
         if limits.acknowledge_at_once:
             stream.acknowledge()
         return stream
-
-    def _received_fin(self, stream: Stream) -> None:
-        stream.state = AFTER_RECEIVE_FIN[stream.state]
-        if stream.state == CLOSED:
-            self.forget(stream.id, stream)
-
-    def _peer_reset(self, stream: Stream) -> None:
-        stream.drop()
-        self._call_reset(stream)
-
-    # Sinks
-
-    def _deliver(self, stream: Stream, data: memoryview, *, fin: bool) -> None:
-        try:
-            stream.sink.on_data(data, fin)
-        except Exception as error:  # noqa: BLE001 -- boundary: a sink's fault ends its stream only
-            self._sink_failed(stream, error)
-
-    def _call_reset(self, stream: Stream) -> None:
-        try:
-            stream.sink.on_reset()
-        except Exception as error:  # noqa: BLE001 -- boundary: others must still be told
-            self.on_sink_error(stream, error)
-
-    def _sink_failed(self, stream: Stream, error: Exception) -> None:
-        stream.reset()
-        self.on_sink_error(stream, error)
 
     # Endings
 

@@ -3,8 +3,10 @@
 from pipeops.protocol.errors import LocalProtocolError
 from pipeops.protocol.mux.frames import ACK, DATA, FIN, RST, SYN, WINDOW_UPDATE, pack
 from pipeops.protocol.mux.outbound import Outbound
+from pipeops.protocol.mux.scheduler import Backlog
 from pipeops.protocol.mux.sink import StreamSink
 from pipeops.protocol.mux.stream_state import (
+    AFTER_RECEIVE_FIN,
     AFTER_SEND_FIN,
     CLOSED,
     IDLE,
@@ -29,54 +31,36 @@ class Stream(Windows):
     Only this package's hot path touches the others:
         state: a row of `stream_state.TRANSITIONS`.
         flags: SYN or ACK until our first frame has carried it.
-        queued: bytes or an end of stream wait, so nothing may go past them.
-        fin_queued: the end of stream is behind the waiting bytes.
-        scheduled: in the scheduler's round.
-        blocked: the sink was told to stop.
+        backlog: bytes or an end of stream that wait, so nothing may go past them; mostly None.
     """
 
-    __slots__ = (
-        "_waiting",
-        "blocked",
-        "fin_queued",
-        "flags",
-        "id",
-        "queued",
-        "scheduled",
-        "session",
-        "sink",
-        "state",
-    )
+    __slots__ = ("backlog", "flags", "id", "session", "sink", "state")
 
     def __init__(
-        self, session: "Outbound[Stream]", stream_id: int, sink: StreamSink, *, ours: bool
+        self, session: "Outbound[Stream]", stream_id: int, sink: StreamSink, state: int, flags: int
     ) -> None:
-        """Called by the session only. `ours`: opened here, so nothing is on the wire yet."""
+        """Called by the session only: IDLE and SYN if opened here, OPEN and ACK if accepted."""
         self.session = session
         self.id = stream_id
         self.sink = sink
-        if ours:
-            self.state = IDLE
-            self.flags = SYN
-        else:
-            self.state = OPEN
-            self.flags = ACK
+        self.state = state
+        self.flags = flags
         self.send_left = self.receive_left = self.receive_size = session.initial_window
         self.credit = 0
         self.epoch = session.now
-        self._waiting: bytearray | None = None
-        self.queued = self.fin_queued = self.scheduled = self.blocked = False
+        self.backlog: Backlog | None = None
 
     @property
     def pending(self) -> int:
         """Bytes that `send` took and that are not yet in a batch."""
-        waiting = self._waiting
-        return len(waiting) if waiting else 0
+        return 0 if self.backlog is None else len(self.backlog.data)
 
     @property
     def local_finished(self) -> bool:
         """We have said that we send no more (the frame saying so may still wait)."""
-        return self.fin_queued or self.state in (LOCAL_FINISHED, CLOSED)
+        if self.backlog is not None and self.backlog.fin:
+            return True
+        return self.state in (LOCAL_FINISHED, CLOSED)
 
     @property
     def remote_finished(self) -> bool:
@@ -104,15 +88,26 @@ class Stream(Windows):
         batch = session.batch
         if (
             size <= self.send_left
-            and not self.queued
+            and self.backlog is None
             and len(batch) < session.room
             and SENDS[self.state]
             and (size <= session.small_frame or session.takes_large(size))
         ):
-            flags = self._first_flags() if self.flags else 0
+            # `_first_flags` and `_finish` written out, since every exchange comes by here.
+            flags = self.flags
+            if flags:
+                self.flags = 0
+                if flags == SYN:
+                    self.state = OPEN
+                else:
+                    session.unanswered -= 1
             if fin:
                 flags |= FIN
-                self._finish()
+                self.state = state = AFTER_SEND_FIN[self.state]
+                if state == CLOSED:
+                    del session.live[self.id]
+                    if self.receive_size != session.initial_window:
+                        session.window_budget.give_back(self)
             elif not size and not flags:
                 return True
             batch += pack(DATA, flags, self.id, size)
@@ -148,7 +143,7 @@ class Stream(Windows):
             LocalProtocolError: more was consumed than was received.
         """
         credit = self.credit + size
-        if self.overconsumes(credit):
+        if credit + self.receive_left > self.receive_size:
             raise LocalProtocolError(f"stream {self.id}: {size} bytes consumed, fewer received")
         if credit < self.receive_size >> 1:
             self.credit = credit
@@ -157,32 +152,31 @@ class Stream(Windows):
 
     def take_turn(self, batch: bytearray, quantum: int) -> bool:
         """Called by the scheduler: see `Speaker`."""
-        waiting = self._waiting
-        if not self.queued or waiting is None:  # reset since it was scheduled
-            self.scheduled = False
+        backlog = self.backlog
+        if backlog is None:  # reset since it was scheduled
             return False
-        size = min(len(waiting), self.send_left, quantum)
-        fin = self.fin_queued and size == len(waiting)
+        data = backlog.data
+        size = min(len(data), self.send_left, quantum)
+        fin = backlog.fin and size == len(data)
         if size or fin:
             flags = self._first_flags() if self.flags else 0
             batch += pack(DATA, flags | FIN if fin else flags, self.id, size)
-            with memoryview(waiting) as whole, whole[:size] as part:
+            with memoryview(data) as whole, whole[:size] as part:
                 batch += part
-            del waiting[:size]
+            del data[:size]
             self.send_left -= size
             self.session.pending_total -= size
+        if not data and (fin or not backlog.fin):
+            self.backlog = None
         if fin:
             self._finish()
-        self.queued = bool(waiting) or (self.fin_queued and not fin)
-        self.scheduled = self.queued and (self.send_left > 0 or not waiting)
-        more = self.scheduled
-        if self.blocked and len(waiting) <= self.session.limits.low_water:
-            self.blocked = False
+        more = backlog.scheduled = len(data) > 0 and self.send_left > 0
+        if backlog.blocked and len(data) <= self.session.limits.low_water:
+            backlog.blocked = False
             try:
                 self.sink.on_writable()
             except Exception as error:  # noqa: BLE001 -- boundary: a sink's fault ends its stream only
-                self.reset()
-                self.session.on_sink_error(self, error)
+                self.sink_failed(error)
         return more
 
     def drop(self) -> None:
@@ -191,9 +185,34 @@ class Stream(Windows):
             self._first_flags()
         self.state = RESET
         self.session.pending_total -= self.pending
-        self._waiting = None
-        self.queued = self.fin_queued = self.blocked = False
+        self.backlog = None
         self.session.forget(self.id, self)
+
+    def receive_fin(self) -> None:
+        """The peer has finished; the table must allow it. For the session, before `deliver`."""
+        self.state = AFTER_RECEIVE_FIN[self.state]
+        if self.state == CLOSED:
+            self.session.forget(self.id, self)
+
+    def receive_reset(self) -> None:
+        """The peer, or the session's end, took the stream away. For the session."""
+        self.drop()
+        try:
+            self.sink.on_reset()
+        except Exception as error:  # noqa: BLE001 -- boundary: other streams must still be told
+            self.session.on_sink_error(self, error)
+
+    def deliver(self, data: memoryview, *, fin: bool) -> None:
+        """Hand bytes to the sink. For the session."""
+        try:
+            self.sink.on_data(data, fin)
+        except Exception as error:  # noqa: BLE001 -- boundary: a sink's fault ends its stream only
+            self.sink_failed(error)
+
+    def sink_failed(self, error: Exception) -> None:
+        """The sink raised: its stream ends, the session is told. For the session."""
+        self.reset()
+        self.session.on_sink_error(self, error)
 
     def acknowledge(self) -> None:
         """Say that the stream was accepted, if no frame of ours has said so. For the session."""
@@ -202,8 +221,9 @@ class Stream(Windows):
 
     def wake_up(self) -> None:
         """The peer widened the window: go on with what waits. For the session."""
-        if self.queued and not self.scheduled:
-            self.scheduled = True
+        backlog = self.backlog
+        if backlog is not None and not backlog.scheduled:
+            backlog.scheduled = True
             self.session.schedule(self)
 
     def _first_flags(self) -> int:
@@ -218,7 +238,6 @@ class Stream(Windows):
 
     def _finish(self) -> None:
         """Our end of stream goes into the batch."""
-        self.fin_queued = False
         self.state = AFTER_SEND_FIN[self.state]
         if self.state == CLOSED:
             self.session.forget(self.id, self)
@@ -230,24 +249,24 @@ class Stream(Windows):
         if self.local_finished:
             raise LocalProtocolError(f"stream {self.id}: sent after its own end")
         session = self.session
-        waiting = self._waiting
-        if waiting is None:
-            waiting = self._waiting = bytearray()
-        if not self.queued and len(session.batch) < session.room and not session.scheduler.waiting:
-            # Nothing is ahead of us: what the window allows need not be copied twice.
-            data = self._send_part(memoryview(data), min(self.send_left, session.max_frame))
-        waiting += data
+        backlog = self.backlog
+        if backlog is None:
+            if len(session.batch) < session.room and not session.scheduler.waiting:
+                # Nothing is ahead of us: what the window allows need not be copied twice.
+                data = self._send_part(memoryview(data), min(self.send_left, session.max_frame))
+            if not data and not fin:
+                return True
+            backlog = self.backlog = Backlog()
+        backlog.data += data
+        backlog.fin = fin
         session.pending_total += len(data)
-        if not waiting and not fin:
-            return True
-        self.queued = True
-        self.fin_queued = fin
-        if not self.scheduled and (self.send_left > 0 or not waiting):
-            self.scheduled = True
+        size = len(backlog.data)
+        if not backlog.scheduled and (self.send_left > 0 or not size):
+            backlog.scheduled = True
             session.schedule(self)
         limits = session.limits
-        if len(waiting) > limits.high_water or session.pending_total > limits.max_pending_total:
-            self.blocked = True
+        if size > limits.high_water or session.pending_total > limits.max_pending_total:
+            backlog.blocked = True
             return False
         return True
 

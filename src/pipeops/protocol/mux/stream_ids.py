@@ -18,16 +18,16 @@ class StreamIds:
 
     Attributes:
         next_local: the id of the next stream opened here; above `UINT32_MAX` there is none.
+        next_remote: the id that the peer opens next unless it overtakes itself.
     """
 
-    __slots__ = ("_highest_remote", "_local_parity", "_skipped", "next_local")
+    __slots__ = ("_local_parity", "_skipped", "next_local", "next_remote")
 
     def __init__(self, *, server: bool) -> None:
         """`server`: we take the even ids."""
         self.next_local = 2 if server else 1
         self._local_parity = 0 if server else 1
-        # One step below the peer's first id, so that the first open skips nothing.
-        self._highest_remote = -1 if server else 0
+        self.next_remote = 1 if server else 2
         self._skipped: dict[int, None] = {}
 
     @property
@@ -37,17 +37,15 @@ class StreamIds:
 
     def accept(self, stream_id: int) -> str | None:
         """Take an id the peer opens; answers the broken rule, None if it is fine."""
-        highest = self._highest_remote
+        expected = self.next_remote
         if stream_id & 1 == self._local_parity or not stream_id:
             return f"stream {stream_id} was opened with an id of the other side"
-        if stream_id == highest + 2:
-            self._highest_remote = stream_id
-        elif stream_id > highest:
-            for missed in range(max(highest + 2, stream_id - 2 * _MAX_SKIPPED), stream_id, 2):
+        if stream_id >= expected:
+            for missed in range(max(expected, stream_id - 2 * _MAX_SKIPPED), stream_id, 2):
                 self._skipped[missed] = None
             while len(self._skipped) > _MAX_SKIPPED:
                 del self._skipped[next(iter(self._skipped))]
-            self._highest_remote = stream_id
+            self.next_remote = stream_id + 2
         elif stream_id in self._skipped:
             del self._skipped[stream_id]
         else:
@@ -60,4 +58,4 @@ class StreamIds:
             return False
         if stream_id & 1 == self._local_parity:
             return stream_id < self.next_local
-        return stream_id <= self._highest_remote and stream_id not in self._skipped
+        return stream_id < self.next_remote and stream_id not in self._skipped

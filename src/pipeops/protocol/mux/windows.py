@@ -42,10 +42,6 @@ class Windows:
         self.send_left += delta
         return self.send_left <= UINT32_MAX
 
-    def overconsumes(self, credit: int) -> bool:
-        """Whether `credit` consumed bytes are more than ever arrived."""
-        return credit + self.receive_left > self.receive_size
-
     def announce(self, credit: int, growth: int, now: float) -> int:
         """Promise `credit` consumed bytes and `growth` new ones; answers the delta to send."""
         self.credit = 0
