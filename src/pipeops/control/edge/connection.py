@@ -17,12 +17,24 @@ from pipeops.http1.head import (
 )
 from pipeops.http1.read_buffer import ReadBuffer
 from pipeops.protocol.exchange.native import Framing
-from pipeops.protocol.exchange.status import Hop, status_response
+from pipeops.protocol.exchange.status import Hop, status_response, text_response
 
 WRITE_HIGH_WATER = 128 * 1024
 MAX_PIPELINED = 64 * 1024  # bytes of later requests kept while one is being answered
 
 _HEAD, _BUSY, _RAW, _CLOSED = range(4)
+
+
+def is_discovery(request: ClientRequest) -> bool:
+    """The request is one of those with which every kubectl command begins.
+
+    client-go shows the text of a failed discovery only if it is a plain-text 5xx other than 503 and 504
+    (rest.Result.Raw, errors.NewGenericServerResponse): a Status would end as "unable to handle the request".
+    """
+    path = request.target.partition(b"?")[0]
+    return path.endswith((b"/api", b"/apis")) or b"apidiscovery" in (
+        request.block.value(b"accept") or b""
+    )
 
 
 class RequestRouter(Protocol):
@@ -373,7 +385,10 @@ class ClientConnection(asyncio.BufferedProtocol):
             return
         request_id = self._request.request_id.decode() if self._request else "none"
         close = self._close_after or bool(self._body_remaining)
-        head, body = status_response(
+        make = status_response
+        if code > 500 and self._request is not None and is_discovery(self._request):
+            code, make = 502, text_response
+        head, body = make(
             code, message, hop=hop, request_id=request_id, retry_after=retry_after, close=close
         )
         self._answer(code, head, body)

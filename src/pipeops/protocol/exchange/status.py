@@ -107,9 +107,24 @@ def status_response(
 ) -> tuple[bytes, bytes]:
     """Head and body of a whole HTTP/1.1 answer carrying `status_body`."""
     body = status_body(code, message, hop=hop, request_id=request_id, retry_after=retry_after)
+    return _response(code, "application/json", body, request_id, retry_after, close=close)
+
+
+def text_response(
+    code: int, message: str, *, hop: Hop, request_id: str, retry_after: int = 0, close: bool = False
+) -> tuple[bytes, bytes]:
+    """Head and body of an HTTP/1.1 answer that says the same in plain text."""
+    body = f"{message[:MAX_ERROR_TEXT]} (failed at: {hop}, request id: {request_id})".encode()
+    kind = "text/plain; charset=utf-8"
+    return _response(code, kind, body, request_id, retry_after, close=close)
+
+
+def _response(
+    code: int, content_type: str, body: bytes, request_id: str, retry_after: int, *, close: bool
+) -> tuple[bytes, bytes]:
     lines = [
         f"HTTP/1.1 {code} {phrase(code)}",
-        "Content-Type: application/json",
+        f"Content-Type: {content_type}",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
         f"X-Request-Id: {request_id}",

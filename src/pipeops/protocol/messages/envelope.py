@@ -153,9 +153,9 @@ def _text(wire: dict[str, msgspec.Raw], key: str, limit: int) -> str:
 
 def _payload(wire: dict[str, msgspec.Raw]) -> msgspec.Raw:
     raw = wire.get("payload")
-    if raw is None or bytes(raw[:4]) == b"null":
+    if raw is None or bytes(raw) == b"null":
         return msgspec.Raw(b"{}")
-    if bytes(raw[:1]) != b"{":
+    if not bytes(raw).startswith(b"{"):
         raise MessageRejected("its payload is not an object")
     return raw
 
