@@ -205,9 +205,7 @@ class ControlPlaneConnection:
             raise explain(error, self._url, self._proxy) from error
         return parse_features(socket.header(FEATURES_HEADER))
 
-    async def _serve(
-        self, group: asyncio.TaskGroup, lane: Lane, success: RegisterSuccess
-    ) -> None:
+    async def _serve(self, group: asyncio.TaskGroup, lane: Lane, success: RegisterSuccess) -> None:
         """Until lane 0 is lost; always ends by an exception, which also ends the tasks of the group."""
         interval = self._times.heartbeat
         if success.x_heartbeat_interval_seconds is not UNSET:
@@ -215,7 +213,11 @@ class ControlPlaneConnection:
         try:
             group.create_task(self._heartbeats(lane, interval), name="heartbeat")
             group.create_task(self._reregister(lane), name="reregister")
-            if success.x_session_secret is not UNSET and success.x_lanes is not UNSET and self._tunnel_enabled:
+            if (
+                success.x_session_secret is not UNSET
+                and success.x_lanes is not UNSET
+                and self._tunnel_enabled
+            ):
                 for index in range(1, min(success.x_lanes, 4)):
                     group.create_task(
                         self._keep_lane(index, success.x_session_secret), name=f"lane {index}"

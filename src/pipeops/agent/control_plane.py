@@ -7,7 +7,9 @@ from urllib.parse import urlsplit, urlunsplit
 from pipeops.errors import PipeOpsError
 from pipeops.tunnel.websocket import HandshakeRefused
 
-AGENT_PATH = "/api/v1/clusters/agent/ws"  # reference protocol §1.1: replaces whatever path the URL had
+AGENT_PATH = (
+    "/api/v1/clusters/agent/ws"  # reference protocol §1.1: replaces whatever path the URL had
+)
 
 
 class ControlPlaneError(PipeOpsError):
@@ -91,11 +93,17 @@ def _explain_answer(error: HandshakeRefused, where: str, proxy: str | None) -> C
             f"{where} refused the agent's token ({status}){said}; issue a new one with `pipeops clusters add` or `pipeops tokens`"
         )
     if status == 0 and proxy is not None:
-        return ControlPlaneError(f"the proxy {_without_password(proxy)} did not open a tunnel: {error}")
+        return ControlPlaneError(
+            f"the proxy {_without_password(proxy)} did not open a tunnel: {error}"
+        )
     if status == 0:
-        return ControlPlaneError(f"{where} does not speak WebSocket here: {error}; is this the control plane's URL?")
+        return ControlPlaneError(
+            f"{where} does not speak WebSocket here: {error}; is this the control plane's URL?"
+        )
     if status in (404, 405, 426):
-        return ControlPlaneError(f"{where} has no agent endpoint ({status}); is this the control plane's URL?")
+        return ControlPlaneError(
+            f"{where} has no agent endpoint ({status}); is this the control plane's URL?"
+        )
     retry_after = error.headers.get("Retry-After", "")
     return ControlPlaneError(
         f"{where} answered {status} instead of opening the tunnel{said}",

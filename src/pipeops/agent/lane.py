@@ -89,9 +89,7 @@ class Lane:
 
     def send(self, kind: str, payload: Payload, *, request_id: str | None = None) -> None:
         """Send one control message."""
-        self.link.send_text(
-            envelope.encode(kind, payload, request_id=request_id, now=self._wall())
-        )
+        self.link.send_text(envelope.encode(kind, payload, request_id=request_id, now=self._wall()))
 
     # -- LinkOwner -------------------------------------------------------------------------
 
@@ -155,7 +153,9 @@ class Lane:
         try:
             success = message.decode(RegisterSuccess)
         except MessageRejected as error:
-            answer.set_exception(RegistrationRefused(f"the registration answer is invalid: {error}"))
+            answer.set_exception(
+                RegistrationRefused(f"the registration answer is invalid: {error}")
+            )
             return
         if success.cluster_id:
             answer.set_result(success)

@@ -39,7 +39,9 @@ from pipeops.runtime.tasks import OnError, TaskScope
 
 log = get_logger(__name__)
 
-RECHECK_INTERVAL = 30.0  # seconds until a token revoked elsewhere ends its connections (threats.md S-12: 60 s)
+RECHECK_INTERVAL = (
+    30.0  # seconds until a token revoked elsewhere ends its connections (threats.md S-12: 60 s)
+)
 API_BACKLOG = 512
 GC_THRESHOLD = 50_000  # performance.md §7: collections cost more than the hot path's garbage
 

@@ -37,12 +37,28 @@ def _address(_context: click.Context, _option: click.Parameter, value: str) -> t
     default=None,
     help="SQLAlchemy URL of another database, for example postgresql+asyncpg://…  [default: SQLite in the data directory]",
 )
-@click.option("--listen", callback=_address, default="127.0.0.1:8443", help="The one port: agents, kubectl, API.")
-@click.option("--tls-cert", type=click.Path(path_type=Path, dir_okay=False), help="Certificate chain, PEM.")
-@click.option("--tls-key", type=click.Path(path_type=Path, dir_okay=False), help="Its private key, PEM.")
-@click.option("--heartbeat-interval", type=click.FloatRange(1, 3600), default=5.0, help="Seconds, told to agents.")
+@click.option(
+    "--listen",
+    callback=_address,
+    default="127.0.0.1:8443",
+    help="The one port: agents, kubectl, API.",
+)
+@click.option(
+    "--tls-cert", type=click.Path(path_type=Path, dir_okay=False), help="Certificate chain, PEM."
+)
+@click.option(
+    "--tls-key", type=click.Path(path_type=Path, dir_okay=False), help="Its private key, PEM."
+)
+@click.option(
+    "--heartbeat-interval",
+    type=click.FloatRange(1, 3600),
+    default=5.0,
+    help="Seconds, told to agents.",
+)
 @click.option("--access-log/--no-access-log", default=True, help="One log line for each request.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info"
+)
 @click.option("--log-format", type=click.Choice(["auto", "json", "text"]), default="auto")
 def command(**options: Any) -> None:
     """Run the PipeOps control plane.

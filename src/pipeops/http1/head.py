@@ -7,9 +7,13 @@ import httptools
 
 from pipeops.protocol.headers import HOP_BY_HOP, connection_tokens, is_identity_header
 
-MAX_HEAD_BYTES = 64 * 1024  # fits 60 groups of impersonation; nginx 32 KiB, Go 1 MiB, GKE 8 KiB (threats.md S-31)
+MAX_HEAD_BYTES = (
+    64 * 1024
+)  # fits 60 groups of impersonation; nginx 32 KiB, Go 1 MiB, GKE 8 KiB (threats.md S-31)
 
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
+_REQUEST_LINE = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n"
+)
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*")
 _DIGITS = re.compile(rb"[0-9]{1,15}")
 

@@ -59,7 +59,9 @@ def parse_response_head(
     for field in _SPECIAL.finditer(data, match.end() - 2):
         name, value = field[1].lower(), field[2].strip()
         if name == b"content-length":
-            if (length is not None and int(value or b"-1") != length) or not _DIGITS.fullmatch(value):
+            if (length is not None and int(value or b"-1") != length) or not _DIGITS.fullmatch(
+                value
+            ):
                 raise FramingError("malformed or contradictory Content-Length in a response")
             length = int(value)
             continue

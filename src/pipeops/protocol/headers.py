@@ -10,7 +10,9 @@ HOP_BY_HOP: Final = frozenset(
         b"te", b"trailer", b"trailers", b"transfer-encoding", b"upgrade", b"http2-settings",
     )
 )  # fmt: skip
-_IDENTITY: Final = frozenset((b"authorization", b"cookie", b"forwarded", b"x-real-ip", b"x-csrf-token"))
+_IDENTITY: Final = frozenset(
+    (b"authorization", b"cookie", b"forwarded", b"x-real-ip", b"x-csrf-token")
+)
 _IDENTITY_PREFIXES: Final = (b"impersonate-", b"x-remote-", b"x-forwarded-")
 _UPGRADES: Final = frozenset((b"websocket", b"SPDY/3.1"))
 

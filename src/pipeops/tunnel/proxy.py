@@ -17,7 +17,11 @@ def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
     secure = parts.scheme in ("https", "wss")
     names = ("https_proxy", "HTTPS_PROXY") if secure else ("http_proxy", "HTTP_PROXY")
     proxy = _first(environment, *names, "all_proxy", "ALL_PROXY")
-    if not proxy or not parts.hostname or _excluded(parts, _first(environment, "no_proxy", "NO_PROXY")):
+    if (
+        not proxy
+        or not parts.hostname
+        or _excluded(parts, _first(environment, "no_proxy", "NO_PROXY"))
+    ):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
 
@@ -33,7 +37,9 @@ def _excluded(parts: SplitResult, no_proxy: str) -> bool:
     if host == "localhost" or (address is not None and address.is_loopback):
         return True
     return any(
-        _matches(entry.strip().lower(), host, port, address) for entry in no_proxy.split(",") if entry.strip()
+        _matches(entry.strip().lower(), host, port, address)
+        for entry in no_proxy.split(",")
+        if entry.strip()
     )
 
 

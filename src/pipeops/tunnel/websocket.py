@@ -21,7 +21,9 @@ from picows.picows import WSAutoPingStrategy, WSCloseCode, WSProtocol
 
 WRITE_HIGH_WATER = 128 * 1024  # performance.md §9: enough for throughput, small enough for latency
 READ_BUFFER = 16 * 1024  # grows by itself; 256 KiB would cost that much for every idle agent
-MAX_FRAME = 4 * 1024 * 1024  # ours are 64-256 KiB; a Go peer's largest message is fragmented at 4 KiB
+MAX_FRAME = (
+    4 * 1024 * 1024
+)  # ours are 64-256 KiB; a Go peer's largest message is fragmented at 4 KiB
 MAX_TEXT = 16 * 1024 * 1024  # one JSON message, fragments together
 CLOSE_TIMEOUT = 5.0  # seconds for a close frame to leave
 CLOSE_REASON_LIMIT = 120  # RFC 6455 §5.5: control frames carry at most 125 bytes
@@ -218,7 +220,9 @@ async def dial(
         answer = error.response
         status = int(answer.status) if answer is not None else 0
         fields = dict(answer.headers) if answer is not None else {}
-        raise HandshakeRefused(status, fields, (error.raw_body or b"")[:2048], str(error)) from error
+        raise HandshakeRefused(
+            status, fields, (error.raw_body or b"")[:2048], str(error)
+        ) from error
     return socket
 
 

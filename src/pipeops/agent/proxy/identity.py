@@ -67,5 +67,10 @@ class IdentityRule:
 
 
 def _check_text(text: str) -> None:
-    if not text or len(text.encode()) > MAX_NAME_BYTES or not text.isprintable() or text != text.strip():
+    if (
+        not text
+        or len(text.encode()) > MAX_NAME_BYTES
+        or not text.isprintable()
+        or text != text.strip()
+    ):
         raise IdentityRefused("a user, group or extra value is empty, too long or not printable")

@@ -18,7 +18,9 @@ from pipeops.protocol.headers import is_allowed_upgrade
 from pipeops.protocol.mux.stream import Stream
 from pipeops.runtime.tasks import TaskScope, TooManyTasksError
 
-MAX_CACHED_HEADS = 512  # distinct (header block, principal) pairs; a client repeats its block exactly
+MAX_CACHED_HEADS = (
+    512  # distinct (header block, principal) pairs; a client repeats its block exactly
+)
 
 _LINE = re.compile(rb"([A-Z]{1,32}) (/[\x21-\x7e]*) HTTP/1\.1\r\n")
 _WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS"))
@@ -271,5 +273,3 @@ def _framing_header(method: bytes, length: int, *, chunked: bool) -> bytes:
     if length or method not in _WITHOUT_BODY:
         return b"Content-Length: %d\r\n" % length
     return b""
-
-

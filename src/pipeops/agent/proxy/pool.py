@@ -85,9 +85,7 @@ class UpstreamPool:
         """Send a request on a new connection."""
         limit = self._limits.max_connections
         if len(self._live) + self._dialling >= limit:
-            exchange.failed(
-                503, f"the agent has {limit} requests under way already", Hop.AGENT
-            )
+            exchange.failed(503, f"the agent has {limit} requests under way already", Hop.AGENT)
             return
         waiting = Waiting(exchange, request)
         exchange.stream.sink = waiting
@@ -111,13 +109,25 @@ class UpstreamPool:
                     server_hostname=address.server_name if address.ssl_context else None,
                 )
         except TimeoutError:
-            self._failed(waiting, 504, f"no connection to the Kubernetes API server at {address} within {self._limits.connect_timeout:g} s")
+            self._failed(
+                waiting,
+                504,
+                f"no connection to the Kubernetes API server at {address} within {self._limits.connect_timeout:g} s",
+            )
             return
         except ssl.SSLError as error:
-            self._failed(waiting, 502, f"TLS with the Kubernetes API server at {address} failed: {error.reason or error}; check the cluster CA in the agent's kubeconfig")
+            self._failed(
+                waiting,
+                502,
+                f"TLS with the Kubernetes API server at {address} failed: {error.reason or error}; check the cluster CA in the agent's kubeconfig",
+            )
             return
         except OSError as error:
-            self._failed(waiting, 502, f"the Kubernetes API server at {address} cannot be reached: {error.strerror or error}")
+            self._failed(
+                waiting,
+                502,
+                f"the Kubernetes API server at {address} cannot be reached: {error.strerror or error}",
+            )
             return
         finally:
             self._dialling -= 1

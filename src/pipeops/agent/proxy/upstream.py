@@ -331,7 +331,9 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def _drop(self, exchange: Exchange, reason: str) -> None:
         """The answer, or the client, broke the rules: end both sides."""
         self._exchange = None
-        exchange.failed(502, f"the Kubernetes API server's answer is unusable: {reason}", Hop.KUBE_API)
+        exchange.failed(
+            502, f"the Kubernetes API server's answer is unusable: {reason}", Hop.KUBE_API
+        )
         if self._transport is not None:
             self._transport.abort()
 

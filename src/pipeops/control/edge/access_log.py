@@ -32,7 +32,9 @@ class AccessLog:
     Kubernetes' `command=` of an exec is what an audit wants to know. Authorization never gets here.
     """
 
-    def __init__(self, stream: TextIO, *, timestamp: Callable[[], str], enabled: bool = True) -> None:
+    def __init__(
+        self, stream: TextIO, *, timestamp: Callable[[], str], enabled: bool = True
+    ) -> None:
         self._stream = stream
         self._timestamp = timestamp
         self._enabled = enabled

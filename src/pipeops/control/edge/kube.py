@@ -216,5 +216,3 @@ def _hop_of(end: StreamEnd) -> Hop:
         return Hop(end.hop)
     except ValueError:
         return Hop.AGENT
-
-

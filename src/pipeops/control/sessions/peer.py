@@ -26,7 +26,9 @@ from pipeops.tunnel.link import TunnelLink
 
 log = get_logger(__name__)
 
-REGISTER_TIMEOUT = 30.0  # seconds from the handshake to `register`, as the Go agent waits for the answer
+REGISTER_TIMEOUT = (
+    30.0  # seconds from the handshake to `register`, as the Go agent waits for the answer
+)
 LANES = 2  # performance.md §4: two lanes keep small requests quick beside a bulk transfer
 SEEN_INTERVAL = 30.0  # seconds between writes of "last seen" to the store
 UNKNOWN_INSTANCE = "default"
@@ -188,7 +190,9 @@ class AgentPeer:
                 return
             await context.directory.release_agent(grant.cluster_id)
             await context.directory.bind_agent(grant.cluster_id, register.agent_id)
-            self._log.warning("cluster has a new agent identity", agent=register.agent_id, before=bound)
+            self._log.warning(
+                "cluster has a new agent identity", agent=register.agent_id, before=bound
+            )
         if not link.is_open or not grant.valid:
             return
         native = register.features.x_native is True
@@ -306,9 +310,7 @@ class AgentPeer:
 
     def _silent(self) -> None:
         if self._lane is None:
-            self._reject(
-                self.link, "timeout", f"no register message within {REGISTER_TIMEOUT:g} s"
-            )
+            self._reject(self.link, "timeout", f"no register message within {REGISTER_TIMEOUT:g} s")
 
     def _send(self, kind: str, payload: Payload, *, request_id: str | None = None) -> None:
         self.link.send_text(

@@ -7,7 +7,6 @@ import msgspec
 MAX_ERROR_TEXT = 1024  # an error names its cause; it does not quote a page
 
 
-
 class Hop(enum.StrEnum):
     """Where on the way from the client to the cluster something failed."""
 
