@@ -79,7 +79,7 @@ class Identity:
 class ControlPlaneConnection:
     """Keeps the tunnel up for as long as the agent runs."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - built once, by the composition root
         self,
         url: ControlPlaneUrl,
         token: Callable[[], str],
@@ -129,6 +129,7 @@ class ControlPlaneConnection:
         give_up_at = self._loop.time() + self._times.first
         registered = False
         delays = self._backoff()
+        error = ControlPlaneError("not connected yet")
         while True:
             try:
                 async with asyncio.TaskGroup() as group:
@@ -186,7 +187,7 @@ class ControlPlaneConnection:
         send_token = Feature.NO_SERVICE_ACCOUNT_TOKEN not in features
         register = await self._facts.register_payload(native=native, send_token=send_token)
         request_id = f"req_{int(self._wall().timestamp() * 1e9)}_{self._identity.agent_id}"
-        return await lane.register(register, request_id, timeout=self._times.register)
+        return await lane.register(register, request_id, seconds=self._times.register)
 
     def _lane(self, index: int) -> Lane:
         return Lane(index, self._limits, self._acceptor, self._json, wall=self._wall)

@@ -66,7 +66,7 @@ class Lane:
     # -- commands --------------------------------------------------------------------------
 
     async def register(
-        self, register: Register, request_id: str, *, timeout: float
+        self, register: Register, request_id: str, *, seconds: float
     ) -> RegisterSuccess:
         """Register on this lane.
 
@@ -78,11 +78,11 @@ class Lane:
         self._request_id = request_id
         self.send(Register.TYPE, register, request_id=request_id)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 return await self._answer
         except TimeoutError as error:
             raise ControlPlaneError(
-                f"the control plane did not answer the registration within {timeout:g} s"
+                f"the control plane did not answer the registration within {seconds:g} s"
             ) from error
         finally:
             self._answer = None

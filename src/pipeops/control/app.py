@@ -15,6 +15,7 @@ import uvloop
 
 from pipeops import __version__
 from pipeops.control.api.app import create_app
+from pipeops.control.api.directory import LocalDirectory
 from pipeops.control.api.services import ApiServices
 from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
 from pipeops.control.auth.bootstrap import ensure_admin_token
@@ -24,7 +25,6 @@ from pipeops.control.edge.json_kube import JsonKube
 from pipeops.control.edge.listener import Listener
 from pipeops.control.edge.router import Router
 from pipeops.control.sessions.acceptor import AgentAcceptor
-from pipeops.control.api.directory import LocalDirectory
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.control.settings import ControlSettings
 from pipeops.control.store.clusters import ClusterStore
@@ -95,25 +95,27 @@ class ControlPlane:
             tempfile.TemporaryDirectory(prefix="pipeops-") as directory,
         ):
             api_socket = Path(directory) / "api.sock"
-            async with TaskScope("control", on_error=OnError.CANCEL) as services:
-                async with TaskScope("requests", on_error=OnError.ISOLATE) as requests:
-                    listener = self._listener(requests, api_socket)
-                    self.access_log.start()
-                    services.spawn(self._serve_api(api_socket), name="api")
-                    services.spawn(self._watch_tokens(), name="tokens")
-                    listening = services.spawn(self._listen(listener), name="listener")
-                    gc.collect()
-                    gc.freeze()
-                    gc.set_threshold(GC_THRESHOLD, 50, 50)
-                    await stop.wait()
-                    log.info("stopping")
-                    self._stopping = True
-                    for instance in list(self.registry.all_instances()):
-                        self.registry.end_cluster(
-                            instance.cluster_name, "the control plane is stopping"
-                        )
-                    listening.cancel()
-                    await asyncio.wait([listening])
+            async with (
+                TaskScope("control", on_error=OnError.CANCEL) as services,
+                TaskScope("requests", on_error=OnError.ISOLATE) as requests,
+            ):
+                listener = self._listener(requests, api_socket)
+                self.access_log.start()
+                services.spawn(self._serve_api(api_socket), name="api")
+                services.spawn(self._watch_tokens(), name="tokens")
+                listening = services.spawn(self._listen(listener), name="listener")
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(GC_THRESHOLD, 50, 50)
+                await stop.wait()
+                log.info("stopping")
+                self._stopping = True
+                for instance in list(self.registry.all_instances()):
+                    self.registry.end_cluster(
+                        instance.cluster_name, "the control plane is stopping"
+                    )
+                listening.cancel()
+                await asyncio.wait([listening])
         self.access_log.stop()
 
     def _listener(self, requests: TaskScope, api_socket: Path) -> Listener:

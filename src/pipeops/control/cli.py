@@ -103,7 +103,6 @@ def _run(settings: ControlSettings) -> int:
     return EXIT_FAILURE
 
 
-def main() -> int:
-    """Entry point."""
+def main() -> None:
+    """Entry point; leaves by SystemExit with the exit code."""
     command.main(prog_name="pipeops-control")
-    return 0

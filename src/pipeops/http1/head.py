@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import httptools
 
-from pipeops.protocol.headers import HOP_BY_HOP, connection_tokens, is_identity_header
+from pipeops.protocol.headers import connection_options, sanitise_request
 
 MAX_HEAD_BYTES = (
     64 * 1024
@@ -134,7 +134,7 @@ def read_block(block: bytes) -> HeaderBlock:
         if name in seen and name in _SINGLE:
             raise HeadError(400, f"more than one {name.decode()} header")
         seen.setdefault(name, value)
-    tokens = connection_tokens(value for name, value in fields if name == b"connection")
+    tokens = connection_options(fields)
     content_length, chunked = _body_framing(seen)
     expect = seen.get(b"expect")
     if expect is not None and expect.lower() != b"100-continue":
@@ -149,7 +149,7 @@ def read_block(block: bytes) -> HeaderBlock:
         expect_continue=expect is not None,
         upgrade=upgrade,
         impersonation=next((name for name in seen if name.startswith(b"impersonate-")), None),
-        forwarded=_crossing(fields, tokens),
+        forwarded=_crossing(fields),
         fields=tuple(fields),
     )
 
@@ -187,12 +187,9 @@ def _body_framing(seen: dict[bytes, bytes]) -> tuple[int | None, bool]:
     return int(length), False
 
 
-def _crossing(fields: list[tuple[bytes, bytes]], tokens: frozenset[bytes]) -> bytes:
+def _crossing(fields: list[tuple[bytes, bytes]]) -> bytes:
     return b"".join(
         b"%b: %b\r\n" % (name, value)
-        for name, value in fields
-        if name not in HOP_BY_HOP
-        and name not in tokens
-        and name not in _OWN
-        and not is_identity_header(name)
+        for name, value in sanitise_request(fields)
+        if name not in _OWN
     )

@@ -52,44 +52,64 @@ def parse_response_head(
     if match is None or b"\r\n " in data or b"\r\n\t" in data:
         raise FramingError("malformed response head")
     status = int(match[2])
-    length: int | None = None
-    chunked = False
-    close = match[1] == b"0"
-    cuts: list[tuple[int, int]] = []
-    for field in _SPECIAL.finditer(data, match.end() - 2):
-        name, value = field[1].lower(), field[2].strip()
-        if name == b"content-length":
-            if (length is not None and int(value or b"-1") != length) or not _DIGITS.fullmatch(
-                value
-            ):
-                raise FramingError("malformed or contradictory Content-Length in a response")
-            length = int(value)
-            continue
-        if name == b"transfer-encoding":
-            if value.lower() != b"chunked" or chunked:
-                raise FramingError("unknown transfer coding in a response")
-            chunked = True
-            if not close_delimited:
-                continue
-        elif name == b"connection":
-            close = close or b"close" in value.lower()
-            if status == 101:
-                continue
-        elif name == b"upgrade" and status == 101:
-            continue
-        cuts.append(field.span())
-    if chunked and length is not None:
-        raise FramingError("a response with both Content-Length and Transfer-Encoding")
     if status == 101 and not upgrade:
         raise FramingError("the server switched protocols although nobody asked")
-    framing = _framing(status, length, chunked=chunked, no_body=to_head_request)
+    fields = _Fields(switching=status == 101, drop_chunked=close_delimited)
+    for field in _SPECIAL.finditer(data, match.end() - 2):
+        fields.read(field)
+    length = fields.length
+    if fields.chunked and length is not None:
+        raise FramingError("a response with both Content-Length and Transfer-Encoding")
+    framing = _framing(status, length, chunked=fields.chunked, no_body=to_head_request)
     if close_delimited and framing is Framing.CHUNKED:
         framing = Framing.CLOSE
-    head = _without(data, cuts)
+    head = _without(data, fields.cuts)
     if framing is Framing.CLOSE:
         head = head[:-2] + b"Connection: close\r\n\r\n"
-    keep_alive = not close and (chunked or framing in (Framing.NONE, Framing.LENGTH))
+    ended = fields.chunked or framing in (Framing.NONE, Framing.LENGTH)
+    keep_alive = ended and not fields.close and match[1] == b"1"
     return ResponseHead(status, framing, length or 0, keep_alive, head)
+
+
+class _Fields:
+    """What the framing and hop-by-hop fields of one head say, and which of them to cut out."""
+
+    __slots__ = ("_drop_chunked", "_switching", "chunked", "close", "cuts", "length")
+
+    def __init__(self, *, switching: bool, drop_chunked: bool) -> None:
+        self._switching = switching
+        self._drop_chunked = drop_chunked
+        self.length: int | None = None
+        self.chunked = False
+        self.close = False
+        self.cuts: list[tuple[int, int]] = []
+
+    def read(self, field: re.Match[bytes]) -> None:
+        name, value = field[1].lower(), field[2].strip()
+        if name == b"content-length":
+            self._read_length(value)
+            return
+        keep = False
+        if name == b"transfer-encoding":
+            if value.lower() != b"chunked" or self.chunked:
+                raise FramingError("unknown transfer coding in a response")
+            self.chunked = True
+            keep = not self._drop_chunked
+        elif name == b"connection":
+            self.close = self.close or b"close" in value.lower()
+            keep = self._switching
+        elif name == b"upgrade":
+            keep = self._switching
+        if not keep:
+            self.cuts.append(field.span())
+
+    def _read_length(self, value: bytes) -> None:
+        if _DIGITS.fullmatch(value) is None:
+            raise FramingError("malformed Content-Length in a response")
+        length = int(value)
+        if self.length not in (None, length):
+            raise FramingError("contradictory Content-Length in a response")
+        self.length = length
 
 
 def _framing(status: int, length: int | None, *, chunked: bool, no_body: bool) -> Framing:

@@ -17,7 +17,11 @@ from picows import (
     ws_connect,
 )
 from picows.api import _resolve_logger
-from picows.picows import WSAutoPingStrategy, WSCloseCode, WSProtocol
+from picows.picows import (  # type: ignore[attr-defined]  # WSProtocol is missing from its stubs
+    WSAutoPingStrategy,
+    WSCloseCode,
+    WSProtocol,
+)
 
 WRITE_HIGH_WATER = 128 * 1024  # performance.md §9: enough for throughput, small enough for latency
 READ_BUFFER = 16 * 1024  # grows by itself; 256 KiB would cost that much for every idle agent
@@ -57,7 +61,7 @@ class SocketHandler(Protocol):
         """The socket is gone; nothing follows. Code 1006 without a close frame (RFC 6455 §7.4.1)."""
 
 
-class TunnelSocket(WSListener):  # type: ignore[misc]  # picows ships no typed base class
+class TunnelSocket(WSListener):
     """A WebSocket whose binary messages are a byte stream and whose text messages are JSON."""
 
     def __init__(self, handler: SocketHandler) -> None:
@@ -73,6 +77,7 @@ class TunnelSocket(WSListener):  # type: ignore[misc]  # picows ships no typed b
     # -- library callbacks -----------------------------------------------------------------
 
     def on_ws_connected(self, transport: WSTransport) -> None:
+        """picows: the handshake is complete."""
         self._transport = transport
         under = transport.underlying_transport
         under.set_write_buffer_limits(high=WRITE_HIGH_WATER)
@@ -82,6 +87,7 @@ class TunnelSocket(WSListener):  # type: ignore[misc]  # picows ships no typed b
         self._handler.on_open(self)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """picows: one frame, whole."""
         kind = frame.msg_type
         if kind is _BINARY:
             self._kind = _BINARY
@@ -115,13 +121,16 @@ class TunnelSocket(WSListener):  # type: ignore[misc]  # picows ships no typed b
             self._handler.on_text(text)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """picows: the connection is gone."""
         self._transport = None
         self._handler.on_close(*self._close)
 
     def pause_writing(self) -> None:
+        """picows: the write buffer is full."""
         self._handler.on_pause()
 
     def resume_writing(self) -> None:
+        """picows: the write buffer has room again."""
         self._handler.on_resume()
 
     # -- ours ------------------------------------------------------------------------------
@@ -165,7 +174,7 @@ class TunnelSocket(WSListener):  # type: ignore[misc]  # picows ships no typed b
             self._transport.disconnect(graceful=False)
 
 
-class HandshakeRefused(Exception):  # noqa: N818 - it is an answer, not an error of ours
+class HandshakeRefused(Exception):
     """The peer answered the upgrade with something else than 101.
 
     Attributes:
@@ -263,7 +272,7 @@ def accept(
     transport.set_protocol(protocol)
     protocol.connection_made(transport)
     view = memoryview(received)
-    while len(view):
+    while view:
         room = protocol.get_buffer(-1)
         size = min(len(room), len(view))
         room[:size] = view[:size]

@@ -14,7 +14,7 @@ _SYSTEM = "system:"
 _IMPLIED = frozenset(("system:authenticated",))
 
 
-class IdentityRefused(Exception):  # noqa: N818 - a decision, not an error
+class IdentityRefused(Exception):
     """The agent does not run requests as this user."""
 
 

@@ -14,7 +14,7 @@ from pipeops.protocol.errors import RemoteProtocolError
 from pipeops.protocol.exchange.native import UNKNOWN_LENGTH, HeadFlag, StreamHead
 from pipeops.protocol.exchange.principal import decode_principal
 from pipeops.protocol.exchange.status import Hop
-from pipeops.protocol.headers import is_allowed_upgrade
+from pipeops.protocol.headers import ALLOWED_UPGRADES
 from pipeops.protocol.mux.stream import Stream
 from pipeops.runtime.tasks import TaskScope, TooManyTasksError
 
@@ -220,7 +220,7 @@ class KubeApiProxy:
         upgrade = parsed.upgrade
         lines = parsed.forwarded
         if upgrade is not None:
-            if not is_allowed_upgrade(upgrade):
+            if upgrade not in ALLOWED_UPGRADES:
                 raise HeadError(400, f"upgrade to {upgrade.decode('latin-1')!r} is not allowed")
             lines += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade
         if not principal:

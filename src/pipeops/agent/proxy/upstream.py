@@ -119,7 +119,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 502, f"the Kubernetes API server closed the connection {when}{cause}", Hop.KUBE_API
             )
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+    def get_buffer(self, sizehint: int) -> memoryview:
         """asyncio: where to read into."""
         return self._pool.read_buffer.view
 
@@ -369,7 +369,7 @@ class Discard:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
-    def on_data(self, data: memoryview, fin: bool) -> None:  # noqa: ARG002, FBT001 - StreamSink's signature
+    def on_data(self, data: memoryview, fin: bool) -> None:  # noqa: FBT001 - StreamSink's signature
         """StreamSink: drop."""
         if len(data):
             self._stream.consumed(len(data))
@@ -388,4 +388,4 @@ def frame_body(data: memoryview, *, last: bool, chunked: bool) -> bytes:
     end = b"0\r\n\r\n" if last else b""
     if not len(data):
         return end
-    return b"%x\r\n%b\r\n%b" % (len(data), data, end)
+    return b"%x\r\n%b\r\n%b" % (len(data), bytes(data), end)

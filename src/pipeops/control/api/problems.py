@@ -23,7 +23,7 @@ class ProblemBody(BaseModel):
     """Finds the request in the control plane's log."""
 
 
-class Problem(Exception):  # noqa: N818 - it is an answer more than a failure
+class Problem(Exception):
     """An error answer raised by a handler."""
 
     def __init__(self, status: int, reason: str, error: str, *, hint: str = "") -> None:

@@ -1,7 +1,7 @@
 """Why a token was not accepted."""
 
 
-class Unauthenticated(Exception):  # noqa: N818 - reads as what happened
+class Unauthenticated(Exception):
     """The token is missing, malformed, unknown, expired or revoked: answer 401.
 
     Attributes:
@@ -13,7 +13,7 @@ class Unauthenticated(Exception):  # noqa: N818 - reads as what happened
         self.hint = hint
 
 
-class AuthenticationUnavailable(Exception):  # noqa: N818 - reads as what happened
+class AuthenticationUnavailable(Exception):
     """The token cannot be checked just now: answer 503, never let the caller in, never answer 401.
 
     Agents of the first generation give up for good on a 401.

@@ -130,13 +130,13 @@ class ClientConnection(asyncio.BufferedProtocol):
         for grant in self._grants:
             grant.on_revoked.discard(self.revoked)
         exchange, self._exchange = self._exchange, None
-        if self._state == _BUSY or self._state == _RAW:
+        if self._state in (_BUSY, _RAW):
             self._log("client gone" if self._state == _BUSY else "closed")
         self._state = _CLOSED
         if exchange is not None:
             exchange.on_client_gone()
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+    def get_buffer(self, sizehint: int) -> memoryview:
         """asyncio: where to read into."""
         return self._edge.read_buffer.view
 

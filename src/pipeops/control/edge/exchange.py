@@ -39,7 +39,7 @@ class ClientRequest:
 class Exchange(Protocol):
     """What a client connection tells the handler of its current request; synchronous calls."""
 
-    def on_body(self, data: memoryview, last: bool) -> None:
+    def on_body(self, data: memoryview, last: bool) -> None:  # noqa: FBT001 - once per read: a keyword would cost
         """Request body bytes, borrowed until return; raw bytes after an upgrade (last: client's FIN)."""
 
     def on_client_writable(self) -> None:

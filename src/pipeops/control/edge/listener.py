@@ -57,9 +57,13 @@ class Listener:
             OSError: the address cannot be bound.
         """
         loop = asyncio.get_running_loop()
-        tls = {"ssl_handshake_timeout": HANDSHAKE_TIMEOUT} if ssl_context is not None else {}
         server = await loop.create_server(
-            self._connection, host, port, ssl=ssl_context, backlog=BACKLOG, **tls
+            self._connection,
+            host,
+            port,
+            ssl=ssl_context,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT if ssl_context is not None else None,
         )
         address = server.sockets[0].getsockname()
         on_listening((address[0], address[1]))
@@ -77,7 +81,7 @@ class Listener:
 
     async def _drain(self, seconds: float) -> None:
         deadline = self.now() + seconds
-        while self.connections and self.now() < deadline:
+        while self.connections and self.now() < deadline:  # noqa: ASYNC110 - a stop, a few turns at most
             await asyncio.sleep(0.05)
 
     def _connection(self) -> asyncio.BaseProtocol:

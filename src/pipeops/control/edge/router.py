@@ -17,7 +17,7 @@ from pipeops.control.store.errors import NotFound, StoreError
 from pipeops.protocol.errors import SessionClosed, StreamLimitReached
 from pipeops.protocol.exchange.principal import encode_principal
 from pipeops.protocol.exchange.status import Hop
-from pipeops.protocol.headers import is_allowed_upgrade
+from pipeops.protocol.headers import ALLOWED_UPGRADES
 from pipeops.runtime.tasks import ScopeClosedError, TaskScope, TooManyTasksError
 
 KUBE_PREFIX = b"/k8s/"
@@ -143,10 +143,10 @@ class Router:
         if block.impersonation is not None:
             return (
                 403,
-                f"the header {block.impersonation.decode('latin-1')} (--as, --as-group) is not supported through PipeOps: "
-                "requests run as the user of your token",
+                f"--as is not supported through PipeOps ({block.impersonation.decode('latin-1')}): "
+                + "requests run as the user of your token",
             )
-        if block.upgrade is not None and not is_allowed_upgrade(block.upgrade):
+        if block.upgrade is not None and block.upgrade not in ALLOWED_UPGRADES:
             return 400, "only upgrades to websocket and SPDY/3.1 are allowed"
         if not name.isascii() or not grant.may_reach(name.decode("latin-1")):
             return (

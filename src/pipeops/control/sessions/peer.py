@@ -50,13 +50,33 @@ class ClusterDirectory(Protocol):
 class PeerContext(Protocol):
     """What all peers of a control plane share."""
 
-    registry: SessionRegistry
-    directory: ClusterDirectory
-    scope: TaskScope
-    limits: Limits
-    heartbeat_interval: float
-    now: Callable[[], float]
-    wall: Callable[[], datetime]
+    @property
+    def registry(self) -> SessionRegistry:
+        """Who is connected."""
+
+    @property
+    def directory(self) -> ClusterDirectory:
+        """The store's part."""
+
+    @property
+    def scope(self) -> TaskScope:
+        """Owns tasks."""
+
+    @property
+    def limits(self) -> Limits:
+        """Bounds of each session."""
+
+    @property
+    def heartbeat_interval(self) -> float:
+        """Seconds."""
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """Seconds of the process clock."""
+
+    @property
+    def wall(self) -> Callable[[], datetime]:
+        """Wall time."""
 
 
 class JsonAnswers(Protocol):

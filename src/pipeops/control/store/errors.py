@@ -13,17 +13,17 @@ class StoreError(Exception):
         self.hint = hint
 
 
-class NotFound(StoreError):  # noqa: N818 - reads as what happened
+class NotFound(StoreError):
     """Nothing is stored under this name or id."""
 
 
-class Conflict(StoreError):  # noqa: N818 - reads as what happened
+class Conflict(StoreError):
     """The name is taken, or the record changed meanwhile."""
 
 
-class StoreUnavailable(StoreError):  # noqa: N818 - reads as what happened
+class StoreUnavailable(StoreError):
     """The database cannot be reached or written just now; trying again later may help."""
 
 
-class StoreUnusable(StoreError):  # noqa: N818 - reads as what happened
+class StoreUnusable(StoreError):
     """The database needs a person: it is damaged, too new, or not ours to open."""

@@ -153,9 +153,10 @@ def _text(wire: dict[str, msgspec.Raw], key: str, limit: int) -> str:
 
 def _payload(wire: dict[str, msgspec.Raw]) -> msgspec.Raw:
     raw = wire.get("payload")
-    if raw is None or bytes(raw) == b"null":
+    start = b"null" if raw is None else bytes(memoryview(raw)[:4])
+    if raw is None or start == b"null":
         return msgspec.Raw(b"{}")
-    if not bytes(raw).startswith(b"{"):
+    if not start.startswith(b"{"):
         raise MessageRejected("its payload is not an object")
     return raw
 
