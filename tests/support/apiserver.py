@@ -49,7 +49,7 @@ class ApiServer:
         self,
         programs: Programs,
         *,
-        nodes: int = 0,
+        nodes: int = 1,
         controllers: bool = True,
         scheduler: bool = False,
         extra_args: tuple[str, ...] = (),

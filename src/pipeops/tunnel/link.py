@@ -1,0 +1,234 @@
+"""TunnelLink: one multiplexed session driven by one WebSocket, with its flushing, timers and liveness."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from pipeops.protocol.limits import Limits
+from pipeops.protocol.mux.frames import GoAwayCode
+from pipeops.protocol.mux.session import Role, Session
+from pipeops.protocol.mux.sink import StreamSink
+from pipeops.protocol.mux.stream import Stream
+from pipeops.protocol.mux.termination import Termination
+from pipeops.tunnel.websocket import TunnelSocket
+
+
+class LinkOwner(Protocol):
+    """Who owns a link: told of text messages and of its end, synchronously."""
+
+    def on_link_open(self, link: "TunnelLink") -> None:
+        """The WebSocket is up; the session may be started."""
+
+    def on_link_text(self, link: "TunnelLink", data: bytes) -> None:
+        """One text message arrived."""
+
+    def on_link_lost(self, link: "TunnelLink", code: int, reason: str) -> None:
+        """The WebSocket is gone and every stream has been reset."""
+
+    def on_stream(self, link: "TunnelLink", stream: Stream) -> StreamSink | None:
+        """The peer opened a stream; None refuses it."""
+
+    def on_sink_error(self, link: "TunnelLink", stream: Stream, error: Exception) -> None:
+        """A sink raised; its stream has been reset, the others live on."""
+
+
+class TunnelLink:
+    """Couples a sans-I/O Session with a TunnelSocket.
+
+    Everything the session produces in one turn of the loop leaves as one message: `wake` schedules one flush.
+    Liveness: a ping every `Limits.keepalive_interval` seconds; silence for two intervals drops the socket.
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        limits: Limits,
+        owner: LinkOwner,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+        on_ping_answered: Callable[[], None] | None = None,
+    ) -> None:
+        self._role = role
+        self._limits = limits
+        self._owner = owner
+        self._loop = loop or asyncio.get_running_loop()
+        self._socket: TunnelSocket | None = None
+        self._flush_scheduled = False
+        self._paused = False
+        self._heard = False
+        self._ping_sent = False
+        self._ping_timer: asyncio.TimerHandle | None = None
+        self._deadline_timer: asyncio.TimerHandle | None = None
+        self._on_ping_answered = on_ping_answered
+        self.session: Session | None = None
+        self.bytes_received = 0
+        self.bytes_sent = 0
+
+    @property
+    def peer(self) -> str:
+        """Remote address as `host:port`, or `-`."""
+        return self._socket.peer if self._socket is not None else "-"
+
+    @property
+    def is_open(self) -> bool:
+        """The WebSocket is up."""
+        return self._socket is not None
+
+    def start_session(self) -> Session:
+        """Begin multiplexing: from here on binary messages are the session's bytes."""
+        self.session = Session(
+            self._role,
+            self._limits,
+            accept=self._accept,
+            wake=self._wake,
+            on_sink_error=self._sink_error,
+            now=self._loop.time(),
+        )
+        self._arm_deadline()
+        return self.session
+
+    def send_text(self, data: bytes) -> None:
+        """Send one text message; dropped when the socket is gone."""
+        if self._socket is not None:
+            self._socket.send_text(data)
+
+    def close(self, code: int, reason: str) -> None:
+        """Close with a close frame: streams are reset at once, the owner's on_link_lost follows."""
+        if self._socket is not None:
+            if self.session is not None:
+                self.session.close(Termination(GoAwayCode.NORMAL, reason))
+            self._flush_now()
+            self._socket.close(code, reason)
+
+    def abort(self, reason: str) -> None:
+        """Drop the socket at once; the owner's on_link_lost follows."""
+        if self._socket is not None:
+            self._socket.abort(reason)
+
+    # -- from the socket -------------------------------------------------------------------
+
+    def on_open(self, socket: TunnelSocket) -> None:
+        """SocketHandler: start liveness and tell the owner."""
+        self._socket = socket
+        self._ping_timer = self._loop.call_later(self._limits.keepalive_interval, self._tick)
+        self._owner.on_link_open(self)
+
+    def on_binary(self, data: memoryview) -> None:
+        """SocketHandler: feed the session."""
+        self._heard = True
+        self.bytes_received += len(data)
+        session = self.session
+        if session is None:
+            self.abort("binary message before the session was negotiated")
+            return
+        session.receive_data(data, now=self._loop.time())
+        if session.terminated is not None:
+            self._end_session(session.terminated)
+
+    def on_text(self, data: bytes) -> None:
+        """SocketHandler: hand a message to the owner."""
+        self._heard = True
+        self._owner.on_link_text(self, data)
+
+    def on_pong(self) -> None:
+        """SocketHandler: the peer is alive."""
+        self._heard = True
+        self._ping_sent = False
+        if self._on_ping_answered is not None:
+            self._on_ping_answered()
+
+    def on_pause(self) -> None:
+        """SocketHandler: stop producing batches."""
+        self._paused = True
+        if self.session is not None:
+            self.session.pause()
+
+    def on_resume(self) -> None:
+        """SocketHandler: produce batches again."""
+        self._paused = False
+        if self.session is not None:
+            self.session.resume()
+            self._wake()
+
+    def on_close(self, code: int, reason: str) -> None:
+        """SocketHandler: end the session and tell the owner."""
+        self._socket = None
+        for timer in (self._ping_timer, self._deadline_timer):
+            if timer is not None:
+                timer.cancel()
+        session = self.session
+        if session is not None:
+            session.close(Termination(GoAwayCode.INTERNAL_ERROR, reason, by_peer=True))
+        self._owner.on_link_lost(self, code, reason)
+
+    # -- to the socket ---------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        session, socket = self.session, self._socket
+        if session is None or socket is None or self._paused:
+            return
+        batch = session.data_to_send()
+        if batch is not None:
+            self.bytes_sent += len(batch)
+            socket.send_batch(batch, self._limits.headroom)
+            # One batch per turn: clients and backends get to read in between.
+            self._wake()
+
+    def _flush_now(self) -> None:
+        session, socket = self.session, self._socket
+        while session is not None and socket is not None:
+            batch = session.data_to_send()
+            if batch is None:
+                return
+            socket.send_batch(batch, self._limits.headroom)
+
+    def _tick(self) -> None:
+        socket = self._socket
+        if socket is None:
+            return
+        if self._ping_sent and not self._heard:
+            interval = self._limits.keepalive_interval
+            socket.abort(f"no answer for {2 * interval:g} s")
+            return
+        self._heard = False
+        self._ping_sent = True
+        socket.ping()
+        self._ping_timer = self._loop.call_later(self._limits.keepalive_interval, self._tick)
+
+    def _arm_deadline(self) -> None:
+        session = self.session
+        if session is None or self._socket is None:
+            return
+        deadline = session.next_deadline()
+        if deadline is not None:
+            # A turn later than asked for, so that the session finds its deadline passed.
+            self._deadline_timer = self._loop.call_at(deadline + 0.001, self._on_deadline)
+
+    def _on_deadline(self) -> None:
+        session = self.session
+        if session is None or self._socket is None:
+            return
+        session.handle_deadline(now=self._loop.time())
+        if session.terminated is not None:
+            self._end_session(session.terminated)
+        else:
+            self._arm_deadline()
+
+    def _end_session(self, termination: Termination) -> None:
+        if self._socket is not None:
+            self._flush_now()
+            self._socket.close(1002, termination.reason)
+
+    # -- from the session ------------------------------------------------------------------
+
+    def _accept(self, stream: Stream) -> StreamSink | None:
+        return self._owner.on_stream(self, stream)
+
+    def _sink_error(self, stream: Stream, error: Exception) -> None:
+        self._owner.on_sink_error(self, stream, error)
