@@ -44,7 +44,9 @@ def say(made: Lane, kind: str, payload: dict[str, Any], request_id: str | None =
 
 
 async def registering(made: Lane) -> asyncio.Task[Any]:
-    task = asyncio.get_running_loop().create_task(made.register(Register(agent_id="a"), "req_1", seconds=5))
+    task = asyncio.get_running_loop().create_task(
+        made.register(Register(agent_id="a"), "req_1", seconds=5)
+    )
     await turns(1)
     return task
 
@@ -123,7 +125,19 @@ async def test_an_unknown_type_is_reported_once() -> None:
     assert socket.types() == ["protocol_fallback"]
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'"x"', b'{"type":5}', b'{"type":"register_success","payload":[]}', b"\xff\xfe", b"{" * 100])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"x"',
+        b'{"type":5}',
+        b'{"type":"register_success","payload":[]}',
+        b"\xff\xfe",
+        b"{" * 100,
+    ],
+)
 async def test_garbage_is_dropped_and_the_lane_lives(data: bytes) -> None:
     made, _, _ = lane()
     made.link.on_text(data)
