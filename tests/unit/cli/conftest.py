@@ -46,18 +46,17 @@ def control():
 
 
 @pytest.fixture(autouse=True)
-def environment(tmp_path, monkeypatch):
+def environment(tmp_path_factory, monkeypatch):
     """Give every test an empty home and no settings of the machine it runs on."""
     for name in (
         "PIPEOPS_HOME", "PIPEOPS_SERVER", "PIPEOPS_USER_TOKEN", "PIPEOPS_USER_TOKEN_FILE",
         "PIPEOPS_CA_FILE", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "KUBECONFIG",
     ):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    return tmp_path
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path_factory.mktemp("work"))
+    return home
 
 
 @pytest.fixture
