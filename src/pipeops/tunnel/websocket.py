@@ -16,12 +16,13 @@ from picows import (
     WSUpgradeResponseWithListener,
     ws_connect,
 )
-from picows.api import _resolve_logger
 from picows.picows import (  # type: ignore[attr-defined]  # WSProtocol is missing from its stubs
     WSAutoPingStrategy,
     WSCloseCode,
     WSProtocol,
 )
+
+from pipeops.runtime.logs import library_logger
 
 WRITE_HIGH_WATER = 128 * 1024  # performance.md §9: enough for throughput, small enough for latency
 READ_BUFFER = 16 * 1024  # grows by itself; 256 KiB would cost that much for every idle agent
@@ -243,6 +244,7 @@ async def dial(
                 read_buffer_init_size=READ_BUFFER,
                 extra_headers=dict(headers),
                 max_redirects=0,
+                logger_name=library_logger("picows"),
                 proxy=proxy,
                 proxy_ssl_context=ssl_context if proxy and proxy.startswith("https:") else None,
             )
@@ -278,7 +280,7 @@ def accept(
         None,
         False,
         route,
-        _resolve_logger("tunnel", "server"),
+        library_logger("picows"),
         True,
         handshake_timeout,
         False,

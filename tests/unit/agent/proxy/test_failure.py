@@ -6,7 +6,9 @@ from pipeops.protocol.exchange.status import Hop
 from tests.support.transports import RecordingStream
 
 
-def failure() -> tuple[StreamFailure, RecordingStream, list[tuple[object, ...]], list[tuple[object, ...]]]:
+def failure() -> tuple[
+    StreamFailure, RecordingStream, list[tuple[object, ...]], list[tuple[object, ...]]
+]:
     stream = RecordingStream()
     announced: list[tuple[object, ...]] = []
     reported: list[tuple[object, ...]] = []
