@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from pipeops.errors import PipeOpsError
+from pipeops.http1.tls import describe_ssl_error
 from pipeops.tunnel.websocket import HandshakeRefused
 
 AGENT_PATH = (
@@ -76,7 +77,7 @@ def explain(error: Exception, url: ControlPlaneUrl, proxy: str | None) -> Contro
         )
     if isinstance(error, ssl.SSLError):
         hint = "; does it speak TLS on this port?" if "WRONG_VERSION" in str(error) else ""
-        return ControlPlaneError(f"TLS with {where} failed: {error.reason or error}{hint}")
+        return ControlPlaneError(f"TLS with {where} failed: {describe_ssl_error(error)}{hint}")
     if isinstance(error, TimeoutError):
         return ControlPlaneError(f"{where} did not answer in time")
     if isinstance(error, OSError):

@@ -163,8 +163,10 @@ def check_not_expired(certificate: ClientCertificate, clock: Clock) -> None:
 def describe_ssl_error(error: ssl.SSLError) -> str:
     """Return what a failed handshake or a bad file means, in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
-    reason = error.reason or str(error)
+        why = getattr(error, "verify_message", None) or str(error)
+        return f"its certificate is not trusted: {why}"
+    # Errors that a TLS library other than Python's makes lack the attributes.
+    reason = getattr(error, "reason", None) or str(error)
     if reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"}:
         return "it does not speak TLS on this port"
     return _REASONS.get(reason, reason.replace("_", " ").lower())
@@ -211,8 +213,9 @@ def _show(context: ssl.SSLContext, certificate: ClientCertificate) -> None:
 def _reason(error: ssl.SSLError | ValueError) -> str:
     if not isinstance(error, ssl.SSLError):
         return str(error)
-    # Typed as text, but None when OpenSSL's error queue was empty.
-    return describe_ssl_error(error) if bool(error.reason) else "it is not a usable PEM file"
+    # OpenSSL's error queue may have been empty.
+    known = getattr(error, "reason", None)
+    return describe_ssl_error(error) if known else "it is not a usable PEM file"
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class StaticCredentials:
         """See `CredentialSource`."""
         return self._certificate
 
-    def needs_refresh(self, now: float) -> bool:  # noqa: ARG002 -- the protocol's signature
+    def needs_refresh(self, now: float) -> bool:
         """Never."""
         return False
 

@@ -48,18 +48,25 @@ def _matches(
 ) -> bool:
     if entry == "*":
         return True
+    entry, wanted_port = _split_port(entry)
+    if wanted_port not in (None, port):
+        return False
     if address is not None:
         try:
-            return address in ipaddress.ip_network(entry.strip("[]"), strict=False)
+            return address in ipaddress.ip_network(entry, strict=False)
         except ValueError:
-            pass
-    name, colon, number = entry.rpartition(":")
-    if colon and number.isdecimal() and "]" not in number and ":" not in name.strip("[]"):
-        if int(number) != port:
             return False
-        entry = name.strip("[]")
     suffix = entry.removeprefix("*").lstrip(".")
     return host == suffix or host.endswith(f".{suffix}")
+
+
+def _split_port(entry: str) -> tuple[str, int | None]:
+    """`host:port`, `[v6]:port`, `[v6]`, or an entry without a port."""
+    name, colon, number = entry.rpartition(":")
+    bracketed = entry.startswith("[")
+    if colon and number.isdecimal() and (name.endswith("]") if bracketed else ":" not in name):
+        return name.strip("[]"), int(number)
+    return entry.strip("[]"), None
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

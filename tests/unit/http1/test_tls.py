@@ -150,6 +150,8 @@ def test_a_server_without_tls_is_told_apart():
     error = ssl.SSLError(1, "x")
     error.reason = "WRONG_VERSION_NUMBER"
     assert "does not speak TLS" in tls.describe_ssl_error(error)
+    assert "broken" in tls.describe_ssl_error(ssl.SSLError(1, "broken"))
+    assert "not trusted: odd" in tls.describe_ssl_error(ssl.SSLCertVerificationError(1, "odd"))
 
 
 def test_certificates_do_not_print_their_key(pair):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeops.agent.proxy.upstream import Exchange, UpstreamConnection
 from pipeops.http1.read_buffer import ReadBuffer
+from pipeops.http1.tls import describe_ssl_error
 from pipeops.protocol.exchange.status import Hop
 from pipeops.runtime.tasks import TaskScope, TooManyTasksError
 
@@ -119,7 +120,7 @@ class UpstreamPool:
             self._failed(
                 waiting,
                 502,
-                f"TLS with the Kubernetes API server at {address} failed: {error.reason or error}; check the cluster CA in the agent's kubeconfig",
+                f"TLS with the Kubernetes API server at {address} failed: {describe_ssl_error(error)}; check the cluster CA in the agent's kubeconfig",
             )
             return
         except OSError as error:

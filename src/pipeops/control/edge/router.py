@@ -144,7 +144,7 @@ class Router:
             return (
                 403,
                 f"--as is not supported through PipeOps ({block.impersonation.decode('latin-1')}): "
-                + "requests run as the user of your token",
+                 "requests run as the user of your token",
             )
         if block.upgrade is not None and block.upgrade not in ALLOWED_UPGRADES:
             return 400, "only upgrades to websocket and SPDY/3.1 are allowed"
