@@ -1,6 +1,7 @@
 """kubectl straight against the real API server: the baseline that tunnels are compared with."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 from tests.support.apiserver import ApiServer
@@ -15,7 +16,10 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 
 class TestCurrentKubectl(KubectlFlows):
-    """WebSocket for exec, attach and port-forward."""
+    """WebSocket for exec, attach and port-forward, translated to SPDY by the API server."""
+
+    node: ClassVar[str | None] = "node-1"
+    reaches_node_as = "spdy/3.1"
 
     @override
     @pytest.fixture
@@ -27,10 +31,21 @@ class TestCurrentKubectl(KubectlFlows):
         kubectl.run("exec", pod, "--", "true")
         (event,) = log.events(verb="get", stage="ResponseStarted")
         assert event["objectRef"]["subresource"] == "exec"
+        uri = f"/exec/{kubectl.namespace}/{pod}/main ({self.reaches_node_as})"
+        assert uri in apiserver.node_log.read_text()
+
+
+class TestCurrentKubectlToWebSocketNode(TestCurrentKubectl):
+    """The API server hands WebSockets through to the node, as it does by default where all is 1.36."""
+
+    node: ClassVar[str | None] = "node-2"
+    reaches_node_as = "websocket"
 
 
 class TestKubectl120(KubectlFlows):
     """SPDY for exec, attach and port-forward."""
+
+    node: ClassVar[str | None] = "node-1"
 
     @override
     @pytest.fixture
