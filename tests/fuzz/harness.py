@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import random
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,7 +77,9 @@ def main(name: str, check: Callable[[bytes], None]) -> None:
 
         sys.argv.remove("--atheris")
         atheris.instrument_all()
-        atheris.Setup([*sys.argv, f"-max_len={MAX_INPUT}", str(CORPUS / name)], check)
+        # libFuzzer adds what it finds to the first folder, so that is not the one in the repository.
+        found = tempfile.mkdtemp(prefix=f"fuzz-{name}-")
+        atheris.Setup([*sys.argv, f"-max_len={MAX_INPUT}", found, str(CORPUS / name)], check)
         atheris.Fuzz()
         return
     parser = argparse.ArgumentParser(description=f"fuzz {name} without atheris")
