@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import pipeops
+from tests.support.certificates import write_kubeconfig
 from tests.support.processes import free_port, log_tail, wait_until
 
 CHILDREN = {"control plane", "simulated cluster", "agent"}
@@ -25,10 +26,9 @@ class UpProcess:
         base = {
             name: value for name, value in os.environ.items() if not name.startswith("PIPEOPS_")
         }
-        self.environ = (
-            base | {"HOME": str(home.parent), "PIPEOPS_HOME": str(home)} | (environ or {})
-        )
-        self.environ.pop("KUBECONFIG", None)
+        base.pop("KUBECONFIG", None)
+        self.environ = base | {"HOME": str(home.parent), "PIPEOPS_HOME": str(home)}
+        self.environ |= environ or {}
         self.environ["PYTHONPATH"] = str(Path(pipeops.__file__).parents[1])
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
@@ -155,3 +155,36 @@ def test_a_context_that_does_not_exist_is_not_replaced_by_another(up, tmp_path):
     process = up("--cluster", "production", "--port", str(free_port()))
     assert process.process.wait(timeout=60) == 1
     assert "production" in process.err.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_the_current_contexts_cluster_as_its_own_user(up, apiserver):
+    environ = {"KUBECONFIG": str(apiserver.admin_kubeconfig)}
+    first = up("--port", str(free_port()), environ=environ)
+    summary = first.summary()
+    assert not summary["cluster"]["simulated"]
+    assert "system:masters" in summary["groups"]
+    assert set(summary["pids"]) == CHILDREN - {"simulated cluster"}
+    assert summary["first_request"]["succeeded"], summary["first_request"]["output"]
+    assert first.stop() == 0
+    # Afterwards the person's KUBECONFIG leads through the tunnel; the cluster behind it is still known.
+    again = up(environ={"KUBECONFIG": summary["kubeconfig"]})
+    assert again.summary()["cluster"]["context"] == summary["cluster"]["context"]
+    assert again.stop() == 0
+
+
+@pytest.mark.cluster
+def test_a_user_who_may_not_impersonate_is_told_the_missing_rules(up, apiserver, tmp_path):
+    kubeconfig = tmp_path / "ada.kubeconfig"
+    write_kubeconfig(
+        kubeconfig,
+        server=apiserver.url,
+        ca_file=apiserver.ca_file,
+        client=apiserver.user("ada", "dev"),
+    )
+    process = up("--port", str(free_port()), environ={"KUBECONFIG": str(kubeconfig)})
+    assert process.process.wait(timeout=60) == 3
+    said = process.err.read_text()
+    assert 'resourceNames: ["ada"], verbs: ["impersonate"]' in said
+    assert 'resourceNames: ["dev"], verbs: ["impersonate"]' in said
