@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 import pytest
+from typing_extensions import override
+
 from tests.support.apiserver import ApiServer
 from tests.support.audit import AuditLog, acting_user
 from tests.support.kubeapi import KubeApiError
 from tests.support.kubectl import Kubectl
 from tests.support.kubectl120 import kubectl120
 from tests.support.kubectl_flows import KubectlFlows, create_pod
-from typing_extensions import override
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
