@@ -22,7 +22,9 @@ class TestCurrentKubectl(KubectlFlows):
     """WebSocket for exec, attach and port-forward."""
 
     @pytest.fixture
-    def kubectl(self, apiserver: ApiServer, stack: Stack, namespace: str, tmp_path: Path) -> Kubectl:
+    def kubectl(
+        self, apiserver: ApiServer, stack: Stack, namespace: str, tmp_path: Path
+    ) -> Kubectl:
         return admin_kubectl(stack, apiserver.kubectl, tmp_path).within(namespace)
 
 

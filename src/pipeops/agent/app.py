@@ -14,7 +14,7 @@ from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Id
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.facts import ClusterFacts
 from pipeops.agent.identity import agent_id, instance_id, next_epoch
-from pipeops.agent.lane import Lane
+from pipeops.agent.json_dialect.dialect import JsonDialect
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
@@ -27,7 +27,6 @@ from pipeops.kube.errors import KubeConfigError
 from pipeops.protocol.exchange.native import StreamKind
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.limits import Limits
-from pipeops.protocol.messages.envelope import Envelope
 from pipeops.runtime.backoff import Backoff
 from pipeops.runtime.clock import Clock
 from pipeops.runtime.logs import get_logger
@@ -70,9 +69,14 @@ async def _main(settings: AgentSettings) -> None:
     )
     with shutdown_event() as stop:
         async with TaskScope("streams", on_error=OnError.ISOLATE) as streams:
-            pool = UpstreamPool(_ApiServerAddress(access), streams, limits=_pool_limits(settings))
-            connection = _connection(settings, clock, access, identity, streams, pool)
-            supervisor = Supervisor([pool, connection], stop_timeout=settings.shutdown_timeout)
+            limits = _pool_limits(settings)
+            pool = UpstreamPool(_ApiServerAddress(access), streams, limits=limits)
+            # The PipeOps dialect brings its own credentials: its connections must be nobody's before.
+            nobody = _ApiServerAddress(access, show_certificate=False)
+            json_pool = UpstreamPool(nobody, streams, limits=limits)
+            connection = _connection(settings, clock, access, identity, pool, json_pool, streams)
+            services = [pool, json_pool, connection]
+            supervisor = Supervisor(services, stop_timeout=settings.shutdown_timeout)
             await supervisor.run(stop, started=_settle_memory)
     log.info("agent stopped")
 
@@ -104,17 +108,19 @@ def _connection(
     clock: Clock,
     access: KubeAccess,
     identity: Identity,
-    streams: TaskScope,
     pool: UpstreamPool,
+    json_pool: UpstreamPool,
+    streams: TaskScope,
 ) -> ControlPlaneConnection:
     try:
         url = ControlPlaneUrl.parse(settings.api_url)
     except ValueError as error:
         raise SettingsError([Problem("pipeops.api_url", "", str(error))]) from error
+    rule = IdentityRule(allow_system=settings.allow_system_identities)
     proxy = KubeApiProxy(
         pool,
         access.credentials,
-        IdentityRule(allow_system=settings.allow_system_identities),
+        rule,
         streams,
         host=_host_header(access),
         now=clock.monotonic,
@@ -139,7 +145,13 @@ def _connection(
         identity,
         facts,
         StreamAcceptor({StreamKind.KUBE_API: proxy} if settings.tunnel_enabled else {}, _report),
-        NoJsonDialect(),
+        JsonDialect(
+            json_pool,
+            rule,
+            host=_host_header(access),
+            wall=clock.now,
+            base_path=access.base_path.encode(),
+        ),
         limits=Limits(
             keepalive_interval=settings.ping_interval, keepalive_timeout=settings.silence_timeout
         ),
@@ -187,10 +199,14 @@ def _host_header(access: KubeAccess) -> str:
 
 
 class _ApiServerAddress:
-    """Address of the API server, with a TLS context that follows the credential."""
+    """Address of the API server, with a TLS context that follows the credential.
 
-    def __init__(self, access: KubeAccess) -> None:
+    Without `show_certificate` the connections are nobody's until a request brings its own credential.
+    """
+
+    def __init__(self, access: KubeAccess, *, show_certificate: bool = True) -> None:
         self._access = access
+        self._show_certificate = show_certificate
         self._address: Address | None = None
         self._generation = -1
 
@@ -203,24 +219,14 @@ class _ApiServerAddress:
                 context = cluster_context(
                     ca=access.ca,
                     insecure_skip_verify=access.insecure_skip_tls_verify,
-                    certificate=access.credentials.certificate(),
+                    certificate=access.credentials.certificate()
+                    if self._show_certificate
+                    else None,
                     origin=access.origin,
                 )
             self._address = Address(access.host, access.port, context, access.server_name)
             self._generation = generation
         return self._address
-
-
-class NoJsonDialect:
-    """Until a peer speaks the PipeOps dialect."""
-
-    def on_request(self, lane: Lane, message: Envelope) -> bool:
-        """JsonRequests: not ours."""
-        del lane, message
-        return False
-
-    def on_lane_lost(self, lane: Lane) -> None:
-        """JsonRequests: nothing to undo."""
 
 
 def _report(request_id: str, code: int, hop: Hop, message: str) -> None:

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.support.sockets import RecordingSocket
+from tests.support.turns import turns
 
 from pipeops.control.auth.grants import ClusterGrant
 from pipeops.control.sessions.peer import REGISTER_TIMEOUT, AgentPeer
@@ -12,8 +14,6 @@ from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.registration import RegisterSuccess
 from pipeops.runtime.tasks import OnError, TaskScope
-from tests.support.sockets import RecordingSocket
-from tests.support.turns import turns
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NATIVE = {
