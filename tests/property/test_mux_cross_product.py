@@ -1,7 +1,7 @@
 """Every state of a stream meets every input; the transition table says what must happen."""
 
 import pytest
-from tests.property.mux_kit import frame, parse, server
+from tests.support.mux import frame, parse, server
 
 from pipeops.protocol.errors import LocalProtocolError
 from pipeops.protocol.mux.frames import DATA, FIN, RST, SYN, WINDOW_UPDATE

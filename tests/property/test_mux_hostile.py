@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from tests.property.mux_kit import TINY, client, frame, parse
+from tests.support.mux import TINY, client, frame, parse
 
 from pipeops.protocol.mux.frames import (
     DATA,
@@ -157,6 +157,7 @@ class Hostile(RuleBasedStateMachine):
         if speak:
             self.model.opened(stream_id)
             sink.send(b"hello")
+            self.flush()  # the peer may know of it only then
 
     @rule(stream_id=IDS)
     def we_finish(self, stream_id):

@@ -11,7 +11,7 @@ from tests.support.programs import find_programs
 
 @pytest.fixture(scope="session")
 def apiserver() -> Iterator[ApiServer]:
-    """A running cluster with one stub node; skips, or fails if `PIPEOPS_TEST_REQUIRE_CLUSTER` is set, without binaries."""
+    """A running cluster with two stub nodes; skips, or fails if `PIPEOPS_TEST_REQUIRE_CLUSTER` is set, without binaries."""
     programs, reason = find_programs()
     if programs is None:
         message = f"no Kubernetes API server: {reason}"
@@ -19,7 +19,7 @@ def apiserver() -> Iterator[ApiServer]:
         if os.environ.get("PIPEOPS_TEST_REQUIRE_CLUSTER"):
             pytest.fail(message)
         pytest.skip(message)
-    with ApiServer(programs) as server:
+    with ApiServer(programs, nodes=2) as server:
         yield server
 
 

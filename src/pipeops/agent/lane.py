@@ -33,6 +33,9 @@ class JsonRequests(Protocol):
     def on_request(self, lane: "Lane", message: Envelope) -> bool:
         """Take a message; False if its type is none of the dialect's."""
 
+    def on_binary(self, lane: "Lane", data: bytes) -> bool:
+        """Take a binary message of the time before multiplexing; False if it must be JSON."""
+
     def on_lane_lost(self, lane: "Lane") -> None:
         """Nothing can be answered on this lane any more."""
 
@@ -102,6 +105,11 @@ class Lane:
             self._on_message(envelope.decode(data))
         except MessageRejected as error:
             log.warning("control message rejected", lane=self.index, reason=str(error))
+
+    def on_link_message(self, link: TunnelLink, data: bytes) -> None:
+        """LinkOwner: a request's body, or JSON sent as binary as PipeOps controllers do."""
+        if not self._json.on_binary(self, data):
+            self.on_link_text(link, data)
 
     def on_link_lost(self, link: TunnelLink, code: int, reason: str) -> None:
         """LinkOwner: whoever waits for this lane must know."""

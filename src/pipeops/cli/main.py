@@ -15,6 +15,7 @@ from pipeops.cli.kubeconfig import kubeconfig
 from pipeops.cli.presenting import Format, output_option, print_json
 from pipeops.cli.session import Session, current
 from pipeops.cli.tokens import tokens
+from pipeops.cli.up.command import up
 
 _EPILOG = "\b\nExit codes:\n" + "\n".join(
     f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS.items()
@@ -79,6 +80,7 @@ def version(context: click.Context, form: Format) -> None:
     print(f"control plane    {document['server'] or 'unknown: ' + str(document['problem'])}")
 
 
+cli.add_command(up)
 cli.add_command(clusters)
 cli.add_command(tokens)
 cli.add_command(kubeconfig)

@@ -150,7 +150,7 @@ class ControlPlane:
         settings = self._settings
         context = None
         if settings.tls_cert is not None and settings.tls_key is not None:
-            context = server_context(settings.tls_cert, settings.tls_key)
+            context = server_context(str(settings.tls_cert), str(settings.tls_key))
 
         def on_listening(address: tuple[str, int]) -> None:
             self._listening = True

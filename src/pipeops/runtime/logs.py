@@ -42,6 +42,13 @@ def get_logger(name: str) -> Logger:
     return logger
 
 
+def library_logger(name: str, level: int = logging.WARNING) -> logging.Logger:
+    """The standard-library logger of a library that is too talkative below `level`."""
+    logger = logging.getLogger(name)
+    logger.setLevel(level)
+    return logger
+
+
 def bind_context(**fields: object) -> AbstractContextManager[None]:
     """Add `fields` to every record of the current task while the `with` block runs."""
     return bound_contextvars(**fields)

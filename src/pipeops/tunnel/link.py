@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from pipeops.protocol.errors import LocalProtocolError
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.mux.frames import GoAwayCode
 from pipeops.protocol.mux.session import Role, Session
@@ -21,6 +22,9 @@ class LinkOwner(Protocol):
 
     def on_link_text(self, link: "TunnelLink", data: bytes) -> None:
         """One text message arrived."""
+
+    def on_link_message(self, link: "TunnelLink", data: bytes) -> None:
+        """One binary message arrived before the session was started."""
 
     def on_link_lost(self, link: "TunnelLink", code: int, reason: str) -> None:
         """The WebSocket is gone and every stream has been reset."""
@@ -63,6 +67,13 @@ class TunnelLink:
         self.session: Session | None = None
         self.bytes_received = 0
         self.bytes_sent = 0
+        #: Called when the socket takes text again; for senders of many messages, who look at `is_paused` first.
+        self.on_resumed: set[Callable[[], None]] = set()
+
+    @property
+    def is_paused(self) -> bool:
+        """The socket is full: what is sent now waits in memory."""
+        return self._paused
 
     @property
     def peer(self) -> str:
@@ -84,6 +95,8 @@ class TunnelLink:
             on_sink_error=self._sink_error,
             now=self._loop.time(),
         )
+        if self._socket is not None:
+            self._socket.whole_messages = False
         self._arm_deadline()
         return self.session
 
@@ -91,6 +104,13 @@ class TunnelLink:
         """Send one text message; dropped when the socket is gone."""
         if self._socket is not None:
             self._socket.send_text(data)
+
+    def send_message(self, data: bytes) -> None:
+        """Send one binary message while there is no session; a bug of ours afterwards."""
+        if self.session is not None:
+            raise LocalProtocolError("a binary message beside a multiplexed session")
+        if self._socket is not None:
+            self._socket.send_message(data)
 
     def close(self, code: int, reason: str) -> None:
         """Close with a close frame: streams are reset at once, the owner's on_link_lost follows."""
@@ -110,6 +130,7 @@ class TunnelLink:
     def on_open(self, socket: TunnelSocket) -> None:
         """SocketHandler: start liveness and tell the owner."""
         self._socket = socket
+        socket.whole_messages = self.session is None
         self._ping_timer = self._loop.call_later(self._limits.keepalive_interval, self._tick)
         self._owner.on_link_open(self)
 
@@ -130,6 +151,11 @@ class TunnelLink:
         self._heard = True
         self._owner.on_link_text(self, data)
 
+    def on_message(self, data: bytes) -> None:
+        """SocketHandler: hand an early binary message to the owner."""
+        self._heard = True
+        self._owner.on_link_message(self, data)
+
     def on_pong(self) -> None:
         """SocketHandler: the peer is alive."""
         self._heard = True
@@ -149,6 +175,8 @@ class TunnelLink:
         if self.session is not None:
             self.session.resume()
             self._wake()
+        for resumed in tuple(self.on_resumed):
+            resumed()
 
     def on_close(self, code: int, reason: str) -> None:
         """SocketHandler: end the session and tell the owner."""

@@ -16,12 +16,13 @@ from picows import (
     WSUpgradeResponseWithListener,
     ws_connect,
 )
-from picows.api import _resolve_logger
 from picows.picows import (  # type: ignore[attr-defined]  # WSProtocol is missing from its stubs
     WSAutoPingStrategy,
     WSCloseCode,
     WSProtocol,
 )
+
+from pipeops.runtime.logs import library_logger
 
 WRITE_HIGH_WATER = 128 * 1024  # performance.md §9: enough for throughput, small enough for latency
 READ_BUFFER = 16 * 1024  # grows by itself; 256 KiB would cost that much for every idle agent
@@ -48,6 +49,9 @@ class SocketHandler(Protocol):
     def on_text(self, data: bytes) -> None:
         """One whole text message."""
 
+    def on_message(self, data: bytes) -> None:
+        """One whole binary message; only while the socket's `whole_messages` is on, and instead of on_binary."""
+
     def on_pong(self) -> None:
         """The peer answered a ping."""
 
@@ -62,14 +66,20 @@ class SocketHandler(Protocol):
 
 
 class TunnelSocket(WSListener):
-    """A WebSocket whose binary messages are a byte stream and whose text messages are JSON."""
+    """A WebSocket whose binary messages are a byte stream and whose text messages are JSON.
+
+    Attributes:
+        whole_messages: hand binary messages over whole, as text, until multiplexing begins.
+    """
 
     def __init__(self, handler: SocketHandler) -> None:
         super().__init__()
         self._handler = handler
         self._transport: WSTransport | None = None
-        self._kind = _BINARY  # of the message being received in fragments
+        self._kind = _BINARY  # of the message being received in fragments …
+        self._in_pieces = True  # … and whether they are passed on as they come
         self._text = bytearray()
+        self.whole_messages = False
         self._close = (1006, "connection lost")
         self.peer = "-"
         self.response_headers: Mapping[str, str] = {}
@@ -89,10 +99,10 @@ class TunnelSocket(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """picows: one frame, whole."""
         kind = frame.msg_type
-        if kind is _BINARY:
-            self._kind = _BINARY
+        if kind is _BINARY and not self.whole_messages:
+            self._in_pieces = True
             self._handler.on_binary(frame.get_payload_as_memoryview())
-        elif kind is _TEXT or kind is _CONTINUATION:
+        elif kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:
             self._on_message_part(kind, frame)
         elif kind is _PONG:
             self._handler.on_pong()
@@ -102,23 +112,30 @@ class TunnelSocket(WSListener):
             transport.disconnect()
 
     def _on_message_part(self, kind: WSMsgType, frame: WSFrame) -> None:
-        if kind is _TEXT:
-            self._kind = _TEXT
+        if kind is not _CONTINUATION:
+            self._kind = kind
+            self._in_pieces = False
             self._text.clear()
-        if self._kind is _BINARY:
+        elif self._in_pieces:
             self._handler.on_binary(frame.get_payload_as_memoryview())
             return
         if len(self._text) + frame.payload_size > MAX_TEXT:
-            self.close(1009, f"text message larger than {MAX_TEXT} bytes")
+            self.close(1009, f"message larger than {MAX_TEXT} bytes")
             return
         if frame.fin and not self._text:
-            self._handler.on_text(frame.get_payload_as_bytes())
+            self._deliver(frame.get_payload_as_bytes())
             return
         self._text += frame.get_payload_as_memoryview()
         if frame.fin:
             text = bytes(self._text)
             self._text = bytearray()
-            self._handler.on_text(text)
+            self._deliver(text)
+
+    def _deliver(self, message: bytes) -> None:
+        if self._kind is _TEXT:
+            self._handler.on_text(message)
+        else:
+            self._handler.on_message(message)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """picows: the connection is gone."""
@@ -149,6 +166,11 @@ class TunnelSocket(WSListener):
         """Send one text message."""
         if self._transport is not None:
             self._transport.send(_TEXT, data)
+
+    def send_message(self, data: bytes) -> None:
+        """Send one binary message of the time before multiplexing."""
+        if self._transport is not None:
+            self._transport.send(_BINARY, data)
 
     def ping(self) -> None:
         """Send an empty ping; the answer arrives as on_pong."""
@@ -222,6 +244,7 @@ async def dial(
                 read_buffer_init_size=READ_BUFFER,
                 extra_headers=dict(headers),
                 max_redirects=0,
+                logger_name=library_logger("picows"),
                 proxy=proxy,
                 proxy_ssl_context=ssl_context if proxy and proxy.startswith("https:") else None,
             )
@@ -257,7 +280,7 @@ def accept(
         None,
         False,
         route,
-        _resolve_logger("tunnel", "server"),
+        library_logger("picows"),
         True,
         handshake_timeout,
         False,

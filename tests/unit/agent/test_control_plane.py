@@ -51,9 +51,17 @@ def test_a_refused_token_is_permanent_and_says_how_to_get_another(status: int) -
         (HandshakeRefused(404, {}, b"", "x"), None, "no agent endpoint (404)"),
         (HandshakeRefused(503, {"Retry-After": "7"}, b"busy", "x"), None, "answered 503"),
         (HandshakeRefused(0, {}, b"", "no HTTP"), None, "does not speak WebSocket"),
-        (HandshakeRefused(0, {}, b"", "407"), "http://u:secret@p:3128", "the proxy http://p:3128 did not open"),
+        (
+            HandshakeRefused(0, {}, b"", "407"),
+            "http://u:secret@p:3128",
+            "the proxy http://p:3128 did not open",
+        ),
         (TimeoutError(), None, "did not answer in time"),
-        (ConnectionRefusedError(111, "Connection refused"), None, "cannot be reached: Connection refused"),
+        (
+            ConnectionRefusedError(111, "Connection refused"),
+            None,
+            "cannot be reached: Connection refused",
+        ),
         (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version"), None, "does it speak TLS"),
     ],
 )
@@ -65,8 +73,13 @@ def test_each_failure_is_named(error: Exception, proxy: str | None, words: str) 
 
 
 def test_retry_after_is_honoured_within_reason() -> None:
-    assert explain(HandshakeRefused(503, {"Retry-After": "7"}, b"", "x"), URL, None).retry_after == 7
-    assert explain(HandshakeRefused(503, {"Retry-After": "99999"}, b"", "x"), URL, None).retry_after == 300
+    assert (
+        explain(HandshakeRefused(503, {"Retry-After": "7"}, b"", "x"), URL, None).retry_after == 7
+    )
+    assert (
+        explain(HandshakeRefused(503, {"Retry-After": "99999"}, b"", "x"), URL, None).retry_after
+        == 300
+    )
 
 
 def test_an_untrusted_certificate_says_which_setting_helps() -> None:

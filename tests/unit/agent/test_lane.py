@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.support.sockets import RecordingSocket
+from tests.support.turns import turns
 
 from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused
 from pipeops.agent.lane import Lane
@@ -12,8 +14,6 @@ from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.registration import Register
-from tests.support.sockets import RecordingSocket
-from tests.support.turns import turns
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,7 +44,9 @@ def say(made: Lane, kind: str, payload: dict[str, Any], request_id: str | None =
 
 
 async def registering(made: Lane) -> asyncio.Task[Any]:
-    task = asyncio.get_running_loop().create_task(made.register(Register(agent_id="a"), "req_1", seconds=5))
+    task = asyncio.get_running_loop().create_task(
+        made.register(Register(agent_id="a"), "req_1", seconds=5)
+    )
     await turns(1)
     return task
 
@@ -123,7 +125,19 @@ async def test_an_unknown_type_is_reported_once() -> None:
     assert socket.types() == ["protocol_fallback"]
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'"x"', b'{"type":5}', b'{"type":"register_success","payload":[]}', b"\xff\xfe", b"{" * 100])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"x"',
+        b'{"type":5}',
+        b'{"type":"register_success","payload":[]}',
+        b"\xff\xfe",
+        b"{" * 100,
+    ],
+)
 async def test_garbage_is_dropped_and_the_lane_lives(data: bytes) -> None:
     made, _, _ = lane()
     made.link.on_text(data)

@@ -51,7 +51,14 @@ def test_contradictory_or_malformed_fields_are_refused(lines: list[str], status:
 
 @pytest.mark.parametrize(
     "line",
-    ["GET  /x HTTP/1.1", "GET /x HTTP/1.1 ", "GET /a b HTTP/1.1", "GET /x\tHTTP/1.1", "GE(T /x HTTP/1.1", "GET /x"],
+    [
+        "GET  /x HTTP/1.1",
+        "GET /x HTTP/1.1 ",
+        "GET /a b HTTP/1.1",
+        "GET /x\tHTTP/1.1",
+        "GE(T /x HTTP/1.1",
+        "GET /x",
+    ],
 )
 def test_malformed_request_lines_are_refused(line: str) -> None:
     with pytest.raises(HeadError) as caught:
@@ -100,7 +107,10 @@ def test_a_connection_option_cannot_remove_what_a_later_hop_adds() -> None:
 
 def test_upgrade_counts_only_with_its_connection_option() -> None:
     assert read_block(b"Upgrade: websocket\r\n").upgrade is None
-    assert read_block(b"Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n").upgrade == b"websocket"
+    assert (
+        read_block(b"Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n").upgrade
+        == b"websocket"
+    )
 
 
 SMUGGLING = [

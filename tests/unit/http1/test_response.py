@@ -8,7 +8,11 @@ from pipeops.protocol.exchange.native import Framing
 
 
 def parse(
-    *lines: str, start: str = "HTTP/1.1 200 OK", head: bool = False, close: bool = False, upgrade: bool = False
+    *lines: str,
+    start: str = "HTTP/1.1 200 OK",
+    head: bool = False,
+    close: bool = False,
+    upgrade: bool = False,
 ) -> ResponseHead:
     data = "\r\n".join([start, *lines, "", ""]).encode()
     return parse_response_head(data, to_head_request=head, close_delimited=close, upgrade=upgrade)
@@ -32,7 +36,9 @@ def test_a_length_is_kept_as_it_is() -> None:
         ("HTTP/1.0 200 OK", [], False, Framing.CLOSE),
     ],
 )
-def test_framing_follows_the_rfc(start: str, lines: list[str], head: bool, framing: Framing) -> None:
+def test_framing_follows_the_rfc(
+    start: str, lines: list[str], head: bool, framing: Framing
+) -> None:
     assert parse(*lines, start=start, head=head).framing is framing
 
 

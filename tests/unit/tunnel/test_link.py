@@ -82,7 +82,9 @@ class FakeLoop:
             callback()
 
 
-def link(role: Role = Role.SERVER, limits: Limits | None = None) -> tuple[TunnelLink, RecordingSocket, Owner, FakeLoop]:
+def link(
+    role: Role = Role.SERVER, limits: Limits | None = None
+) -> tuple[TunnelLink, RecordingSocket, Owner, FakeLoop]:
     loop, owner = FakeLoop(), Owner()
     made = TunnelLink(role, limits or Limits(), owner, loop=loop)  # type: ignore[arg-type]
     socket = RecordingSocket(made)
@@ -177,5 +179,3 @@ def test_binary_before_the_negotiation_is_refused() -> None:
     made, _, owner, _ = link()
     made.on_binary(memoryview(b"x"))
     assert owner.lost[0][0] == 1006
-
-

@@ -19,7 +19,9 @@ URL = "wss://control.example.com/ws"
         (URL, {"HTTPS_PROXY": " "}, None),
     ],
 )
-def test_the_variable_of_the_scheme_counts(url: str, environment: dict[str, str], expected: str | None) -> None:
+def test_the_variable_of_the_scheme_counts(
+    url: str, environment: dict[str, str], expected: str | None
+) -> None:
     assert proxy_for(url, environment) == expected
 
 
@@ -45,7 +47,9 @@ def test_the_variable_of_the_scheme_counts(url: str, environment: dict[str, str]
         (URL, "", False),
     ],
 )
-def test_no_proxy_excludes_hosts_suffixes_ports_and_networks(url: str, no_proxy: str, excluded: bool) -> None:
+def test_no_proxy_excludes_hosts_suffixes_ports_and_networks(
+    url: str, no_proxy: str, excluded: bool
+) -> None:
     environment = {"HTTPS_PROXY": "http://p:1", "NO_PROXY": no_proxy}
     assert (proxy_for(url, environment) is None) is excluded
 

@@ -31,7 +31,9 @@ _CLOSE_DELIMITED = int(HeadFlag.CLOSE_DELIMITED)
 class Credentials(Protocol):
     """The agent's own credential for the API server."""
 
-    generation: int
+    @property
+    def generation(self) -> int:
+        """Grows whenever the credential has changed."""
 
     def authorization(self) -> bytes | None:
         """Value of the Authorization header, or None (client certificate)."""

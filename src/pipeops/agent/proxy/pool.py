@@ -166,8 +166,14 @@ class UpstreamPool:
         for connection in idle:
             connection.close()
 
-    async def run(self) -> None:
-        """Sweep until cancelled; then close every connection."""
+    @property
+    def name(self) -> str:
+        """Service: shown in logs."""
+        return "API server connections"
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Service: sweep until cancelled; then close every connection."""
+        ready()
         try:
             while True:
                 await asyncio.sleep(5)

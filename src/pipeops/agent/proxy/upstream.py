@@ -9,7 +9,7 @@ from pipeops.http1.read_buffer import ReadBuffer
 from pipeops.http1.response import MAX_RESPONSE_HEAD, ResponseHead, parse_response_head
 from pipeops.protocol.exchange.native import Framing, encode_preface
 from pipeops.protocol.exchange.status import Hop
-from pipeops.protocol.mux.stream import Stream
+from pipeops.protocol.mux.sink import StreamSink
 
 WRITE_HIGH_WATER = 128 * 1024
 
@@ -21,10 +21,29 @@ _LENGTH, _CHUNKED, _CLOSE, _UPGRADE = (
 )
 
 
+class AnswerStream(Protocol):
+    """Where an answer goes and credit returns to; a `mux.Stream`, or what stands for one in the JSON dialect."""
+
+    sink: StreamSink
+
+    @property
+    def remote_finished(self) -> bool:
+        """The request body has been handed over to its end."""
+
+    def send(self, data: bytes | memoryview, fin: bool = False) -> bool:  # noqa: FBT001, FBT002 - Stream's signature
+        """Take answer bytes; False: send no more until `sink.on_writable`."""
+
+    def consumed(self, size: int) -> None:
+        """These body bytes have left for the API server."""
+
+
 class Exchange(Protocol):
     """The request a connection carries, as far as the connection needs to know it."""
 
-    stream: Stream
+    @property
+    def stream(self) -> AnswerStream:
+        """Where the answer goes."""
+
     to_head_request: bool
     close_delimited: bool
     upgrade: bool
@@ -366,7 +385,7 @@ class Discard:
 
     __slots__ = ("_stream",)
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: AnswerStream) -> None:
         self._stream = stream
 
     def on_data(self, data: memoryview, fin: bool) -> None:  # noqa: FBT001 - StreamSink's signature

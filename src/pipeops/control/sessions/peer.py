@@ -134,6 +134,10 @@ class AgentPeer:
         except MessageRejected as error:
             self._log.warning("control message rejected", reason=str(error), bytes=len(data))
 
+    def on_link_message(self, link: TunnelLink, data: bytes) -> None:
+        """LinkOwner: old agents send JSON as binary."""
+        self.on_link_text(link, data)
+
     def on_link_lost(self, link: TunnelLink, code: int, reason: str) -> None:
         """LinkOwner: forget the lane."""
         self._grant.on_revoked.discard(self._revoked)

@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from tests.support.transports import RecordingStream
 
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.exchange.native import HeadFlag, StreamHead, StreamKind, encode_head
-from tests.support.transports import RecordingStream
 
-HEAD = StreamHead(StreamKind.KUBE_API, HeadFlag.NONE, 0, 5, b"\x0a" * 16, b"", b"p", b"GET / HTTP/1.1\r\n\r\n")
+HEAD = StreamHead(
+    StreamKind.KUBE_API, HeadFlag.NONE, 0, 5, b"\x0a" * 16, b"", b"p", b"GET / HTTP/1.1\r\n\r\n"
+)
 
 
 class Handler:
@@ -34,7 +36,10 @@ def test_a_head_in_pieces_reaches_its_handler_with_the_body_so_far(size: int) ->
     sink, stream, _ = accept(handler)
     data = encode_head(HEAD)
     for start in range(0, len(data), size):
-        sink.on_data(memoryview(data[start : start + size] + (b"he" if start + size >= len(data) else b"")), False)
+        sink.on_data(
+            memoryview(data[start : start + size] + (b"he" if start + size >= len(data) else b"")),
+            False,
+        )
     ((failure, head, body, fin),) = handler.started
     assert (head, body, fin) == (HEAD, b"he", False)
     assert failure.request_id == b"0a" * 16

@@ -1,12 +1,15 @@
 """A stream that cannot end well: an answer while that is possible, an announced reset afterwards."""
 
+from tests.support.transports import RecordingStream
+
 from pipeops.agent.proxy.failure import StreamFailure
 from pipeops.protocol.exchange.native import PREFACE_BYTES, Framing, decode_preface
 from pipeops.protocol.exchange.status import Hop
-from tests.support.transports import RecordingStream
 
 
-def failure() -> tuple[StreamFailure, RecordingStream, list[tuple[object, ...]], list[tuple[object, ...]]]:
+def failure() -> tuple[
+    StreamFailure, RecordingStream, list[tuple[object, ...]], list[tuple[object, ...]]
+]:
     stream = RecordingStream()
     announced: list[tuple[object, ...]] = []
     reported: list[tuple[object, ...]] = []

@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
+from tests.support.transports import RecordingStream
 
 from pipeops.agent.proxy.failure import StreamFailure
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
 from pipeops.protocol.exchange.native import UNKNOWN_LENGTH, HeadFlag, StreamHead, StreamKind
 from pipeops.protocol.exchange.principal import Principal, encode_principal
-from tests.support.transports import RecordingStream
 
 ANN = encode_principal(Principal("ann", ("dev",)))
 
@@ -93,7 +93,9 @@ class Path:
         flags: HeadFlag = HeadFlag.NONE,
         fin: bool = True,
     ) -> None:
-        head = StreamHead(StreamKind.KUBE_API, flags, 0, length, bytes(16), b"", principal, http_head)
+        head = StreamHead(
+            StreamKind.KUBE_API, flags, 0, length, bytes(16), b"", principal, http_head
+        )
         failure = StreamFailure(
             self.stream,  # type: ignore[arg-type]
             b"0" * 32,
@@ -197,10 +199,14 @@ def test_a_body_of_known_length_is_declared_and_its_beginning_sent_along() -> No
 def test_a_body_of_unknown_length_is_chunked() -> None:
     path = Path()
     path.start(b"POST /x HTTP/1.1\r\n\r\n", body=b"hello", length=UNKNOWN_LENGTH)
-    assert path.pool.requests[0].endswith(b"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+    assert path.pool.requests[0].endswith(
+        b"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    )
 
 
-@pytest.mark.parametrize(("body", "length", "fin"), [(b"toolong", 2, False), (b"ab", 5, True), (b"", 5, True)])
+@pytest.mark.parametrize(
+    ("body", "length", "fin"), [(b"toolong", 2, False), (b"ab", 5, True), (b"", 5, True)]
+)
 def test_a_body_that_is_not_as_declared_is_refused(body: bytes, length: int, fin: bool) -> None:
     path = Path()
     path.start(b"POST /x HTTP/1.1\r\n\r\n", body=body, length=length, fin=fin)
@@ -252,7 +258,9 @@ async def test_a_credential_that_cannot_be_renewed_is_told_to_the_user() -> None
     path.credentials.error = OSError("plugin not found")
     path.start()
     await path.scope.coroutines[0]
-    assert path.failures == [(502, "the agent has no credential for the Kubernetes API: plugin not found")]
+    assert path.failures == [
+        (502, "the agent has no credential for the Kubernetes API: plugin not found")
+    ]
 
 
 async def test_a_client_that_left_while_the_credential_was_renewed_costs_nothing_more() -> None:

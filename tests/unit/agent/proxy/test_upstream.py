@@ -1,13 +1,12 @@
 """A connection to the API server: the end of each answer is found, and nothing leaks from one request to the next."""
 
-
 import pytest
+from tests.support.transports import RecordingStream, RecordingTransport, feed
 
 from pipeops.agent.proxy.upstream import Discard, UpstreamConnection, frame_body
 from pipeops.http1.read_buffer import ReadBuffer
 from pipeops.protocol.exchange.native import PREFACE_BYTES, Framing, decode_preface
 from pipeops.protocol.exchange.status import Hop
-from tests.support.transports import RecordingStream, RecordingTransport, feed
 
 
 class FakePool:
@@ -31,7 +30,9 @@ class FakePool:
 class FakeExchange:
     """A request whose failures are remembered."""
 
-    def __init__(self, *, head: bool = False, watch: bool = False, upgrade: bool = False, body: int = 0) -> None:
+    def __init__(
+        self, *, head: bool = False, watch: bool = False, upgrade: bool = False, body: int = 0
+    ) -> None:
         self.stream = RecordingStream()
         self.stream.remote_finished = not body and not upgrade
         self.to_head_request = head
@@ -59,7 +60,9 @@ class FakeExchange:
         return preface.framing, data[PREFACE_BYTES:]
 
 
-def begin(exchange: FakeExchange, **info: object) -> tuple[UpstreamConnection, RecordingTransport, FakePool]:
+def begin(
+    exchange: FakeExchange, **info: object
+) -> tuple[UpstreamConnection, RecordingTransport, FakePool]:
     pool = FakePool()
     connection = UpstreamConnection(pool)
     transport = RecordingTransport(**info)
@@ -97,7 +100,10 @@ async def test_a_watch_is_dechunked() -> None:
     connection, _, pool = begin(exchange)
     feed(connection, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
     feed(connection, b"1\r\n!\r\n0\r\n\r\n")
-    assert exchange.answer() == (Framing.CLOSE, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello!")
+    assert exchange.answer() == (
+        Framing.CLOSE,
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello!",
+    )
     assert exchange.stream.local_finished
     assert pool.free == [connection]
 
@@ -124,7 +130,9 @@ async def test_a_connection_lost_in_an_answer_is_told_with_its_hop() -> None:
     connection, _, _ = begin(exchange)
     feed(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe")
     connection.connection_lost(ConnectionResetError("reset"))
-    assert exchange.failure.startswith("502 kube-apiserver: the Kubernetes API server closed the connection in the middle")
+    assert exchange.failure.startswith(
+        "502 kube-apiserver: the Kubernetes API server closed the connection in the middle"
+    )
 
 
 async def test_a_dechunked_watch_cut_before_its_last_chunk_is_a_failure_not_an_end() -> None:
@@ -204,7 +212,9 @@ async def test_credit_for_the_request_body_waits_for_the_socket() -> None:
 
 
 @pytest.mark.parametrize(("data", "last"), [(b"toolong", False), (b"ab", True)])
-async def test_a_body_that_is_not_as_long_as_declared_never_becomes_another_request(data: bytes, last: bool) -> None:
+async def test_a_body_that_is_not_as_long_as_declared_never_becomes_another_request(
+    data: bytes, last: bool
+) -> None:
     exchange = FakeExchange(body=5)
     connection, transport, _ = begin(exchange)
     transport.take()
@@ -285,5 +295,3 @@ async def test_giving_up_on_a_head_is_a_timeout_of_the_api_server() -> None:
     connection.give_up("too slow")
     assert exchange.failure == "504 kube-apiserver: too slow"
     assert transport.aborted
-
-

@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 
 import pytest
+from tests.support.transports import RecordingTransport, feed
 
 from pipeops.control.auth.grants import Grant
 from pipeops.control.edge.access_log import AccessLog
@@ -15,7 +16,6 @@ from pipeops.http1.read_buffer import ReadBuffer
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.principal import Principal
 from pipeops.protocol.exchange.status import Hop
-from tests.support.transports import RecordingTransport, feed
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 GET = b"GET /k8s/a/x HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -102,7 +102,10 @@ async def test_a_body_of_known_length_is_passed_on_and_ends() -> None:
 async def test_a_chunked_body_is_deframed() -> None:
     edge = FakeEdge()
     connection, _ = connect(edge)
-    feed(connection, b"POST /k8s/a/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+    feed(
+        connection,
+        b"POST /k8s/a/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    )
     exchange = edge.exchanges[0]
     feed(connection, b"1\r\n!\r\n0\r\n\r\n")
     assert (exchange.body, exchange.last) == (b"hello!", True)
@@ -111,7 +114,9 @@ async def test_a_chunked_body_is_deframed() -> None:
 async def test_a_malformed_chunk_ends_the_exchange_and_the_connection() -> None:
     edge = FakeEdge()
     connection, transport = connect(edge)
-    feed(connection, b"POST /k8s/a/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+    feed(
+        connection, b"POST /k8s/a/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+    )
     assert edge.exchanges[0].gone
     assert transport.take().startswith(b"HTTP/1.1 400")
     assert transport.closed
@@ -151,7 +156,9 @@ async def test_tls_on_a_plain_port_is_named() -> None:
     assert transport.closed
 
 
-@pytest.mark.parametrize("data", [b"\x00\x01\x02\r\n\r\n", b"GET / HTTP/1.1\r\nHost: h\r\nA b\r\n\r\n", b"GET /\r\n\r\n"])
+@pytest.mark.parametrize(
+    "data", [b"\x00\x01\x02\r\n\r\n", b"GET / HTTP/1.1\r\nHost: h\r\nA b\r\n\r\n", b"GET /\r\n\r\n"]
+)
 async def test_garbage_gets_one_clear_answer_and_the_end(data: bytes) -> None:
     connection, transport = connect(FakeEdge())
     feed(connection, data)
@@ -163,7 +170,10 @@ async def test_garbage_gets_one_clear_answer_and_the_end(data: bytes) -> None:
 
 async def test_expect_continue_is_answered_before_the_body() -> None:
     connection, transport = connect(FakeEdge())
-    feed(connection, b"POST /k8s/a/x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+    feed(
+        connection,
+        b"POST /k8s/a/x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+    )
     assert transport.take() == b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -171,7 +181,10 @@ async def test_bytes_sent_before_an_upgrade_is_granted_wait_for_it() -> None:
     """threats.md S-01: they never reach the other side unless it switched."""
     edge = FakeEdge()
     connection, transport = connect(edge)
-    feed(connection, b"GET /k8s/a/x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\nearly")
+    feed(
+        connection,
+        b"GET /k8s/a/x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\nearly",
+    )
     exchange = edge.exchanges[0]
     assert exchange.body == b""
     connection.begin(b"HTTP/1.1 101 S\r\n\r\n", Framing.UPGRADE, 101, reusable=False)
@@ -185,8 +198,13 @@ async def test_bytes_sent_before_an_upgrade_is_granted_wait_for_it() -> None:
 async def test_a_refused_upgrade_is_relayed_and_early_bytes_are_not() -> None:
     edge = FakeEdge()
     connection, transport = connect(edge)
-    feed(connection, b"GET /k8s/a/x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\nearly")
-    connection.begin(b"HTTP/1.1 403 F\r\nContent-Length: 0\r\n\r\n", Framing.NONE, 403, reusable=False)
+    feed(
+        connection,
+        b"GET /k8s/a/x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\nearly",
+    )
+    connection.begin(
+        b"HTTP/1.1 403 F\r\nContent-Length: 0\r\n\r\n", Framing.NONE, 403, reusable=False
+    )
     connection.finish()
     assert edge.exchanges[0].body == b""
     assert transport.closed

@@ -1,6 +1,7 @@
 """One request on a native stream: head, answer, credit, and every way it can end."""
 
 import pytest
+from tests.support.transports import RecordingStream
 
 from pipeops.control.edge.exchange import ClientRequest
 from pipeops.control.edge.kube import KubeExchange, is_watch
@@ -14,7 +15,6 @@ from pipeops.protocol.exchange.native import (
 )
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.messages.control import StreamEnd
-from tests.support.transports import RecordingStream
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
 ANSWER = encode_preface(Framing.LENGTH, 200, len(HEAD), reusable=True) + HEAD
@@ -55,11 +55,14 @@ class FakeClient:
 
 
 def begin(
-    raw: bytes = b"GET /k8s/a/api/v1/pods HTTP/1.1\r\nHost: h\r\nAccept: x\r\n\r\n", end: StreamEnd | None = None
+    raw: bytes = b"GET /k8s/a/api/v1/pods HTTP/1.1\r\nHost: h\r\nAccept: x\r\n\r\n",
+    end: StreamEnd | None = None,
 ) -> tuple[KubeExchange, FakeClient, RecordingStream]:
     head = parse_head(raw)
     length = None if head.block.chunked else head.block.content_length or 0
-    request = ClientRequest(head.method, head.target, head.minor, head.block, length, b"0a" * 16, "-")
+    request = ClientRequest(
+        head.method, head.target, head.minor, head.block, length, b"0a" * 16, "-"
+    )
     client, stream = FakeClient(), RecordingStream()
     exchange = KubeExchange(client, lambda _: end, watch=is_watch(request.target))
     exchange.start(stream, request, request.target[6:], b"principal")
@@ -86,7 +89,9 @@ def test_a_body_keeps_the_stream_open_and_follows() -> None:
 
 
 def test_a_full_stream_pauses_the_client() -> None:
-    exchange, client, stream = begin(b"POST /k8s/a/x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n")
+    exchange, client, stream = begin(
+        b"POST /k8s/a/x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
+    )
     stream.full = True
     exchange.on_body(memoryview(b"he"), False)
     assert client.paused
@@ -143,10 +148,15 @@ def test_a_lost_tunnel_in_an_answer_aborts_since_no_other_signal_is_honest() -> 
 
 
 def test_a_lost_tunnel_ends_a_watch_with_a_clean_eof() -> None:
-    exchange, client, stream = begin(b"GET /k8s/a/api/v1/pods?watch=true HTTP/1.1\r\nHost: h\r\n\r\n")
-    assert decode_head(stream.take()).flags is HeadFlag.CLOSE_DELIMITED
+    exchange, client, stream = begin(
+        b"GET /k8s/a/api/v1/pods?watch=true HTTP/1.1\r\nHost: h\r\n\r\n"
+    )
+    assert decode_head(stream.take()).flags == HeadFlag.CLOSE_DELIMITED
     head = b"HTTP/1.1 200 OK\r\n\r\n"
-    exchange.on_data(memoryview(encode_preface(Framing.CLOSE, 200, len(head), reusable=False) + head + b"{}"), False)
+    exchange.on_data(
+        memoryview(encode_preface(Framing.CLOSE, 200, len(head), reusable=False) + head + b"{}"),
+        False,
+    )
     exchange.on_reset()
     assert (client.body, client.ended) == (b"{}", "finished")
 
@@ -169,11 +179,14 @@ def test_an_upgrade_goes_both_ways_and_finishes_both() -> None:
         b"GET /k8s/a/x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n"
     )
     head = decode_head(stream.take())
-    assert head.flags is HeadFlag.UPGRADE
+    assert head.flags == HeadFlag.UPGRADE
     assert b"connection: upgrade\r\nupgrade: SPDY/3.1\r\n" in head.http_head
     assert not stream.local_finished
     switch = b"HTTP/1.1 101 S\r\n\r\n"
-    exchange.on_data(memoryview(encode_preface(Framing.UPGRADE, 101, len(switch), reusable=False) + switch), False)
+    exchange.on_data(
+        memoryview(encode_preface(Framing.UPGRADE, 101, len(switch), reusable=False) + switch),
+        False,
+    )
     exchange.on_body(memoryview(b"up"), False)
     exchange.on_data(memoryview(b"down"), True)
     assert (stream.take(), client.body, client.ended) == (b"up", b"down", "finished")
@@ -181,7 +194,9 @@ def test_an_upgrade_goes_both_ways_and_finishes_both() -> None:
 
 
 def test_an_early_answer_resets_what_is_left_of_the_request() -> None:
-    exchange, client, stream = begin(b"POST /k8s/a/x HTTP/1.1\r\nHost: h\r\nContent-Length: 500\r\n\r\n")
+    exchange, client, stream = begin(
+        b"POST /k8s/a/x HTTP/1.1\r\nHost: h\r\nContent-Length: 500\r\n\r\n"
+    )
     exchange.on_data(memoryview(ANSWER + b"hello"), True)
     assert client.ended == "finished"
     assert stream.was_reset

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.support.sockets import RecordingSocket
+from tests.support.turns import turns
 
 from pipeops.control.auth.grants import ClusterGrant
 from pipeops.control.sessions.peer import REGISTER_TIMEOUT, AgentPeer
@@ -12,11 +14,15 @@ from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.registration import RegisterSuccess
 from pipeops.runtime.tasks import OnError, TaskScope
-from tests.support.sockets import RecordingSocket
-from tests.support.turns import turns
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-NATIVE = {"agent_id": "a1", "agent_version": "9", "features": {"x_native": True}, "x_instance": "i", "x_epoch": 5}
+NATIVE = {
+    "agent_id": "a1",
+    "agent_version": "9",
+    "features": {"x_native": True},
+    "x_instance": "i",
+    "x_epoch": 5,
+}
 
 
 class Directory:
@@ -55,13 +61,17 @@ class Context:
         return NOW
 
     def peer(self, *, lane: int = 0, secret: str = "") -> tuple[AgentPeer, RecordingSocket]:
-        peer = AgentPeer(self, self.grant, lane_index=lane, secret=secret, dialled_instance="", dialled_epoch=0)  # type: ignore[arg-type]
+        peer = AgentPeer(
+            self, self.grant, lane_index=lane, secret=secret, dialled_instance="", dialled_epoch=0
+        )  # type: ignore[arg-type]
         socket = RecordingSocket(peer.link)
         peer.link.on_open(socket)  # type: ignore[arg-type]
         return peer, socket
 
 
-async def say(peer: AgentPeer, kind: str, payload: dict[str, Any], request_id: str | None = "r1") -> None:
+async def say(
+    peer: AgentPeer, kind: str, payload: dict[str, Any], request_id: str | None = "r1"
+) -> None:
     peer.link.on_text(envelope.encode(kind, payload, request_id=request_id, now=NOW))
     await turns()
 
@@ -79,7 +89,12 @@ async def test_a_native_agent_is_registered_and_multiplexing_offered() -> None:
         assert answer.x_lanes == 2
         assert hello.type == "gateway_hello"
         (instance,) = context.registry.instances("c")
-        assert (instance.agent_id, instance.instance, instance.epoch, instance.native) == ("a1", "i", 5, True)
+        assert (instance.agent_id, instance.instance, instance.epoch, instance.native) == (
+            "a1",
+            "i",
+            5,
+            True,
+        )
         assert context.directory.seen == 1
         peer.link.abort("end of test")
 
@@ -167,13 +182,20 @@ async def test_heartbeats_are_acknowledged_and_noted() -> None:
         peer, socket = context.peer()
         await say(peer, "register", NATIVE)
         socket.messages()
-        await say(peer, "heartbeat", {"agent_id": "a1", "cluster_id": "id-1", "metadata": {"k8s_version": "v1.36.0"}}, None)
+        await say(
+            peer,
+            "heartbeat",
+            {"agent_id": "a1", "cluster_id": "id-1", "metadata": {"k8s_version": "v1.36.0"}},
+            None,
+        )
         assert socket.types() == ["heartbeat_ack"]
         assert context.registry.instances("c")[0].facts["k8s_version"] == "v1.36.0"
         peer.link.abort("end of test")
 
 
-@pytest.mark.parametrize("payload", [{}, {"agent_id": ""}, {"agent_id": 5}, {"agent_id": "x" * 300}])
+@pytest.mark.parametrize(
+    "payload", [{}, {"agent_id": ""}, {"agent_id": 5}, {"agent_id": "x" * 300}]
+)
 async def test_a_registration_without_a_usable_id_is_refused(payload: dict[str, Any]) -> None:
     async with TaskScope("test", on_error=OnError.CANCEL) as scope:
         context = Context(scope)
@@ -186,7 +208,14 @@ async def test_a_registration_without_a_usable_id_is_refused(payload: dict[str, 
 async def test_garbage_is_dropped_and_the_agent_lives() -> None:
     async with TaskScope("test", on_error=OnError.CANCEL) as scope:
         peer, _ = Context(scope).peer()
-        for data in (b"", b"{", b"[]", b'{"type":"heartbeat","payload":5}', b'{"type":"dance"}', b"\xff"):
+        for data in (
+            b"",
+            b"{",
+            b"[]",
+            b'{"type":"heartbeat","payload":5}',
+            b'{"type":"dance"}',
+            b"\xff",
+        ):
             peer.link.on_text(data)
         assert peer.link.is_open
         peer.link.abort("end of test")

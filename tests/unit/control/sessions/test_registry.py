@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from pipeops.control.sessions.registry import MAX_INSTANCES, MAX_KEPT_ENDS, AgentInstance, SessionRegistry
+from pipeops.control.sessions.registry import (
+    MAX_INSTANCES,
+    MAX_KEPT_ENDS,
+    AgentInstance,
+    SessionRegistry,
+)
 from pipeops.protocol.messages.control import StreamEnd
 
 
@@ -29,7 +34,9 @@ class FakeLink:
         self.ended = reason
 
 
-def instance(name: str = "i", epoch: int = 1, cluster: str = "c", agent: str = "a", since: float = 0.0) -> AgentInstance:
+def instance(
+    name: str = "i", epoch: int = 1, cluster: str = "c", agent: str = "a", since: float = 0.0
+) -> AgentInstance:
     return AgentInstance(
         cluster_id=f"id-{cluster}", cluster_name=cluster, agent_id=agent, instance=name, epoch=epoch,
         native=True, version="1", secret=f"secret-{name}-{epoch}", since=since,

@@ -54,22 +54,29 @@ def test_garbage_is_refused_not_raised_through(data: bytes) -> None:
 
 
 def test_too_few_bytes_to_tell_is_not_an_error() -> None:
-    data = encode_head(
-        StreamHead(StreamKind.TCP, HeadFlag.NONE, 0, 0, bytes(16), b"", b"", b"")
-    )
+    data = encode_head(StreamHead(StreamKind.TCP, HeadFlag.NONE, 0, 0, bytes(16), b"", b"", b""))
     assert head_length(b"") is None
     assert head_length(data[:7]) is None
     assert head_length(data[:8]) == FIXED_BYTES
 
 
-@pytest.mark.parametrize("data", [b"\x01\x01\x00\x00", b"\x02\x01\x00\x00\x00\x00\x00\x01", b"\x02\x01\x00\x00" + (MAX_HEAD_BYTES + 1).to_bytes(4, "big")])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x01\x01\x00\x00",
+        b"\x02\x01\x00\x00\x00\x00\x00\x01",
+        b"\x02\x01\x00\x00" + (MAX_HEAD_BYTES + 1).to_bytes(4, "big"),
+    ],
+)
 def test_another_version_or_an_absurd_length_is_refused(data: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         head_length(data)
 
 
 def test_inner_lengths_beyond_the_head_are_refused() -> None:
-    data = bytearray(encode_head(StreamHead(StreamKind.TCP, HeadFlag.NONE, 0, 0, bytes(16), b"", b"", b"")))
+    data = bytearray(
+        encode_head(StreamHead(StreamKind.TCP, HeadFlag.NONE, 0, 0, bytes(16), b"", b"", b""))
+    )
     data[36:38] = b"\xff\xff"
     with pytest.raises(RemoteProtocolError):
         decode_head(bytes(data))
@@ -81,7 +88,14 @@ def test_a_preface_survives_the_wire() -> None:
     assert decode_preface(data) == Preface(Framing.CHUNKED, True, 404, 77)
 
 
-@pytest.mark.parametrize("data", [b"\x09\x00\x00\xc8\x00\x00\x00\x01", b"\x01\x00\x00\x00\x00\x00\x00\x01", b"\x01\x00\x00\xc8\xff\xff\xff\xff"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x09\x00\x00\xc8\x00\x00\x00\x01",
+        b"\x01\x00\x00\x00\x00\x00\x00\x01",
+        b"\x01\x00\x00\xc8\xff\xff\xff\xff",
+    ],
+)
 def test_an_impossible_preface_is_refused(data: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         decode_preface(data)

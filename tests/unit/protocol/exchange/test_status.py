@@ -2,7 +2,13 @@
 
 import json
 
-from pipeops.protocol.exchange.status import MAX_ERROR_TEXT, Hop, status_body, status_response, text_response
+from pipeops.protocol.exchange.status import (
+    MAX_ERROR_TEXT,
+    Hop,
+    status_body,
+    status_response,
+    text_response,
+)
 
 
 def test_a_status_names_hop_reason_and_request() -> None:
@@ -14,7 +20,9 @@ def test_a_status_names_hop_reason_and_request() -> None:
 
 
 def test_a_whole_answer_says_when_to_try_again_and_whether_the_connection_ends() -> None:
-    head, body = status_response(503, "x", hop=Hop.TUNNEL, request_id="r", retry_after=2, close=True)
+    head, body = status_response(
+        503, "x", hop=Hop.TUNNEL, request_id="r", retry_after=2, close=True
+    )
     assert b"\r\nRetry-After: 2\r\n" in head
     assert b"\r\nConnection: close\r\n" in head
     assert b"Content-Length: %d\r\n" % len(body) in head

@@ -1,8 +1,9 @@
-"""What the mux properties share: tiny limits, a recording sink, and frames written by hand."""
+"""A mux session with everything around it recorded: tiny limits, sinks, frames written by hand."""
 
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.mux import Role, Session
 from pipeops.protocol.mux.frames import pack
+from pipeops.protocol.mux.stream_state import RESET
 
 #: Flow control happens every other step with these; real windows hide most bugs.
 TINY = Limits(
@@ -22,11 +23,11 @@ TINY = Limits(
     headroom=2,
 )
 
-#: The same, but windows may grow up to four times under a budget for one and a half streams.
+#: The same, but windows may grow up to four times, under a budget for half a stream's growth.
 GROWING = Limits(
     initial_window=32,
     max_window=128,
-    session_window_budget=144,
+    session_window_budget=48,
     max_streams=8,
     accept_backlog=4,
     high_water=40,
@@ -54,6 +55,7 @@ class Recorder:
     def on_data(self, data, fin):
         assert not self.finished, "data after the end of stream"
         assert not self.resets, "data after a reset"
+        assert self.stream.state != RESET, "data after our own reset"
         assert data or fin, "a call about nothing"
         self.data += data
         self.unconsumed += len(data)

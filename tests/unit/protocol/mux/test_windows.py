@@ -1,0 +1,74 @@
+"""Windows are debited, refilled and grown by the right amounts."""
+
+import pytest
+
+from pipeops.protocol.mux.frames import UINT32_MAX
+from pipeops.protocol.mux.windows import WindowBudget, Windows
+
+
+def windows(size=100):
+    made = Windows()
+    made.send_left = made.receive_left = made.receive_size = size
+    made.credit = 0
+    made.epoch = 0.0
+    return made
+
+
+def budget(*, initial=100, max_window=1_000, spare=10_000):
+    return WindowBudget(initial=initial, max_window=max_window, budget=spare)
+
+
+def test_send_window_grows_by_updates_up_to_what_the_wire_can_promise():
+    made = windows()
+    assert made.widen_send(50)
+    assert made.send_left == 150
+    assert made.widen_send(UINT32_MAX - 150)
+    assert not made.widen_send(1)
+
+
+def test_announcing_credit_restores_the_window():
+    made = windows()
+    made.receive_left = 30
+    made.credit = 60
+    assert made.announce(60, 0, 5.0) == 60
+    assert (made.receive_left, made.receive_size, made.credit, made.epoch) == (90, 100, 0, 5.0)
+
+
+def test_growth_is_announced_together_with_the_credit():
+    made = windows()
+    made.receive_left = 50
+    assert made.announce(50, 100, 1.0) == 150
+    assert (made.receive_left, made.receive_size) == (200, 200)
+
+
+def test_a_window_used_up_fast_doubles():
+    assert budget().grant(windows(), now=0.1, rtt=0.1) == 100
+
+
+@pytest.mark.parametrize("elapsed", [0.2, 1.0, 100.0])
+def test_a_window_used_up_slowly_stays(elapsed):
+    assert budget().grant(windows(), now=elapsed, rtt=0.1) == 0
+
+
+def test_without_a_round_trip_time_nothing_grows():
+    assert budget().grant(windows(), now=0.0, rtt=None) == 0
+
+
+def test_growth_stops_at_the_largest_window():
+    assert budget(max_window=150).grant(windows(), now=0.0, rtt=1.0) == 50
+    assert budget(max_window=100).grant(windows(), now=0.0, rtt=1.0) == 0
+
+
+def test_all_windows_together_grow_within_the_budget():
+    shared = budget(spare=150)
+    first, second, third = windows(), windows(), windows()
+    for made, expected in [(first, 100), (second, 50), (third, 0)]:
+        growth = shared.grant(made, now=0.0, rtt=1.0)
+        assert growth == expected
+        made.announce(0, growth, 0.0)
+    assert shared.spare == 0
+    shared.give_back(first)
+    assert shared.spare == 100
+    shared.give_back(second)
+    shared.give_back(third)
+    assert shared.spare == 150

@@ -1,0 +1,36 @@
+"""Limits with which a session could stall are refused."""
+
+import pytest
+
+from pipeops.protocol.limits import KIB, MIB, Limits
+
+
+def test_native_windows_grow_and_compatible_ones_do_not():
+    assert Limits().initial_window == 256 * KIB
+    assert Limits().max_window == 16 * MIB
+    assert Limits.compatible().max_window == 256 * KIB
+    assert Limits.compatible().acknowledge_at_once
+
+
+def test_compatible_windows_may_grow_as_far_as_negotiated():
+    assert Limits.compatible(max_window=MIB).max_window == MIB
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"initial_window": 0},
+        {"initial_window": 2 * MIB, "max_window": MIB},
+        {"max_window": 4 * 1024 * MIB},
+        {"low_water": 10, "high_water": 10},
+        {"low_water": -1},
+        {"quantum": 0},
+        {"batch_bytes": 0},
+        {"max_frame": 0},
+        {"max_streams": 0},
+        {"keepalive_timeout": 61.0},
+    ],
+)
+def test_contradictions_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"window|water|must"):
+        Limits(**wrong)
