@@ -14,7 +14,7 @@ from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Id
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.facts import ClusterFacts
 from pipeops.agent.identity import agent_id, instance_id, next_epoch
-from pipeops.agent.lane import Lane
+from pipeops.agent.json_dialect.dialect import JsonDialect
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
@@ -27,7 +27,6 @@ from pipeops.kube.errors import KubeConfigError
 from pipeops.protocol.exchange.native import StreamKind
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.limits import Limits
-from pipeops.protocol.messages.envelope import Envelope
 from pipeops.runtime.backoff import Backoff
 from pipeops.runtime.clock import Clock
 from pipeops.runtime.logs import get_logger
@@ -71,8 +70,23 @@ async def _main(settings: AgentSettings) -> None:
     with shutdown_event() as stop:
         async with TaskScope("streams", on_error=OnError.ISOLATE) as streams:
             pool = UpstreamPool(_ApiServerAddress(access), streams, limits=_pool_limits(settings))
-            connection = _connection(settings, clock, access, identity, streams, pool)
-            supervisor = Supervisor([pool, connection], stop_timeout=settings.shutdown_timeout)
+            # Requests of the PipeOps dialect carry the control plane's credential, never our certificate.
+            bare = UpstreamPool(
+                _ApiServerAddress(access, certificate=False),
+                streams,
+                limits=_pool_limits(settings),
+            )
+            dialect = JsonDialect(
+                bare,
+                IdentityRule(allow_system=settings.allow_system_identities),
+                host=_host_header(access),
+                wall=clock.now,
+                base_path=access.base_path.encode(),
+            )
+            connection = _connection(settings, clock, access, identity, streams, pool, dialect)
+            supervisor = Supervisor(
+                [pool, bare, connection], stop_timeout=settings.shutdown_timeout
+            )
             await supervisor.run(stop, started=_settle_memory)
     log.info("agent stopped")
 
@@ -106,6 +120,7 @@ def _connection(
     identity: Identity,
     streams: TaskScope,
     pool: UpstreamPool,
+    dialect: JsonDialect,
 ) -> ControlPlaneConnection:
     try:
         url = ControlPlaneUrl.parse(settings.api_url)
@@ -139,7 +154,7 @@ def _connection(
         identity,
         facts,
         StreamAcceptor({StreamKind.KUBE_API: proxy} if settings.tunnel_enabled else {}, _report),
-        NoJsonDialect(),
+        dialect,
         limits=Limits(
             keepalive_interval=settings.ping_interval, keepalive_timeout=settings.silence_timeout
         ),
@@ -189,8 +204,9 @@ def _host_header(access: KubeAccess) -> str:
 class _ApiServerAddress:
     """Address of the API server, with a TLS context that follows the credential."""
 
-    def __init__(self, access: KubeAccess) -> None:
+    def __init__(self, access: KubeAccess, *, certificate: bool = True) -> None:
         self._access = access
+        self._certificate = certificate
         self._address: Address | None = None
         self._generation = -1
 
@@ -203,24 +219,12 @@ class _ApiServerAddress:
                 context = cluster_context(
                     ca=access.ca,
                     insecure_skip_verify=access.insecure_skip_tls_verify,
-                    certificate=access.credentials.certificate(),
+                    certificate=access.credentials.certificate() if self._certificate else None,
                     origin=access.origin,
                 )
             self._address = Address(access.host, access.port, context, access.server_name)
             self._generation = generation
         return self._address
-
-
-class NoJsonDialect:
-    """Until a peer speaks the PipeOps dialect."""
-
-    def on_request(self, lane: Lane, message: Envelope) -> bool:
-        """JsonRequests: not ours."""
-        del lane, message
-        return False
-
-    def on_lane_lost(self, lane: Lane) -> None:
-        """JsonRequests: nothing to undo."""
 
 
 def _report(request_id: str, code: int, hop: Hop, message: str) -> None:
