@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tests.support.apiserver import ApiServer
 from tests.support.kubectl import Kubectl
 from tests.support.kubectl120 import kubectl120

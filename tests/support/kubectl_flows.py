@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from typing_extensions import override
+
 from tests.support.containers import ANNOTATION
 from tests.support.kubectl import Background, Kubectl
-from typing_extensions import override
 
 
 def payload(size: int, seed: int = 1) -> bytes:

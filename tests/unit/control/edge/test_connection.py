@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable
 
 import pytest
-from tests.support.transports import RecordingTransport, feed
 
 from pipeops.control.auth.grants import Grant
 from pipeops.control.edge.access_log import AccessLog
@@ -16,6 +15,7 @@ from pipeops.http1.read_buffer import ReadBuffer
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.principal import Principal
 from pipeops.protocol.exchange.status import Hop
+from tests.support.transports import RecordingTransport, feed
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 GET = b"GET /k8s/a/x HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -47,7 +47,12 @@ class FakeEdge:
     def __init__(self) -> None:
         self.router = self
         self.read_buffer = ReadBuffer(4096)
-        self.access_log = AccessLog(io.StringIO(), timestamp=lambda: "t", enabled=False)
+        self.access_log = AccessLog(
+            io.StringIO(),
+            timestamp=lambda: "t",
+            call_later=lambda _seconds, _flush: None,
+            enabled=False,
+        )
         self.connections: set[ClientConnection] = set()
         self.requests: list[ClientRequest] = []
         self.exchanges: list[Recorder] = []
