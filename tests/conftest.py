@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+# One real cluster for all layers of a run; its flows are tests, so their asserts explain themselves.
+pytest.register_assert_rewrite("tests.support.kubectl_flows")
+pytest_plugins = ["tests.support.fixtures"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from typing_extensions import override
+
 from tests.support.apiserver import REPOSITORY, ApiServer
 from tests.support.audit import AuditLog, acting_user
 from tests.support.kubeapi import KubeApiError
@@ -15,7 +17,6 @@ from tests.support.kubectl import Kubectl
 from tests.support.kubectl120 import kubectl120
 from tests.support.kubectl_flows import KubectlFlows, create_pod
 from tests.support.processes import wait_until
-from typing_extensions import override
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

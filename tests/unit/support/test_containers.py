@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.support.containers import ANNOTATION, LogQuery, Pod, log_lines
 
 

@@ -1,6 +1,7 @@
 """Request heads as the stub kubelet reads them."""
 
 import pytest
+
 from tests.support.kubelet import BadRequestError, Request
 
 HEAD = (

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+
 from tests.support.containers import Process
 from tests.support.remotecommand import Channels, Wanted, execute
 

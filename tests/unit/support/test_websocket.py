@@ -4,6 +4,7 @@ import asyncio
 import struct
 
 import pytest
+
 from tests.support.websocket import (
     BINARY,
     CLOSE,
