@@ -42,6 +42,7 @@ class ApiServer:
         programs: The binaries it runs.
         kubectl: A kubectl binary of the server's own release.
         audit_log: JSON lines, level Metadata, every request; read it with `tests.support.audit`.
+        node_log: What the stub kubelet was asked for, and by which protocol.
         admin: A client with the administrator's certificate.
     """
 
@@ -58,7 +59,8 @@ class ApiServer:
 
         Args:
             programs: What `programs.find_programs()` found.
-            nodes: Stub nodes, named `node-1`, `node-2`, …
+            nodes: Stub nodes, named `node-1`, `node-2`, …; the API server hands WebSockets through to those
+                with an even number and translates them to SPDY for the others.
             controllers: Run kube-controller-manager (Deployments, ServiceAccounts, garbage collection).
             scheduler: Run kube-scheduler; otherwise the stub nodes take unscheduled pods themselves.
             extra_args: Further flags of kube-apiserver.
@@ -69,6 +71,7 @@ class ApiServer:
         self.admin_kubeconfig = self.directory / "admin.kubeconfig"
         self.agent_kubeconfig = self.directory / "agent.kubeconfig"
         self.audit_log = self.directory / "audit.log"
+        self.node_log = self.directory / "node.log"
         self.node_names = [f"node-{number + 1}" for number in range(nodes)]
         self.programs = programs
         self._controllers = controllers and programs.controller_manager is not None
@@ -383,7 +386,7 @@ class ApiServer:
         child = Child(
             "node",
             [sys.executable, *arguments],
-            log=self.directory / "node.log",
+            log=self.node_log,
             cwd=REPOSITORY,
         )
         self._children["node"] = child

@@ -2,6 +2,8 @@
 
     python -m tests.support.fakenode --server URL --ca FILE --certificate FILE --key FILE … NODE [NODE…]
 
+Every second node declares that its kubelet takes WebSockets, so that both ways through an API server are there.
+
 Annotations of a pod (prefix `test.pipeops.io/`) change what it does: `phase` (Pending, Running, Succeeded or Failed),
 `ready` (`false` keeps it unready), `pod-ip` (an address that really listens, for the API server's proxy), `ports`,
 `log-history`, `log-interval`, `log-width` (see `containers`).
@@ -25,6 +27,8 @@ from tests.support.kubeapi import KubeApi, KubeApiError
 from tests.support.kubelet import Kubelet
 
 HEARTBEAT = 10.0
+# Since 1.36 a node may say that it takes WebSockets itself; otherwise the API server translates them to SPDY.
+WEBSOCKET_FEATURE = "ExtendWebSocketsToKubelet"
 READY = ("PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready", "PodScheduled")
 
 
@@ -70,7 +74,10 @@ class NodeStatus:
             if error.status != 404:
                 raise
             self._api.post("/api/v1/nodes", node)
-        self._api.merge(f"/api/v1/nodes/{name}/status", {"status": self._status(name)})
+        status = self._status(name)
+        if number % 2 == 1:
+            status["declaredFeatures"] = [WEBSOCKET_FEATURE]
+        self._api.merge(f"/api/v1/nodes/{name}/status", {"status": status})
 
     def _status(self, name: str) -> dict[str, Any]:
         capacity = {"cpu": "8", "memory": "32Gi", "pods": "250", "ephemeral-storage": "100Gi"}

@@ -13,12 +13,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from typing_extensions import override
+
 from tests.support.containers import ANNOTATION
 from tests.support.kubectl import Background, Kubectl
-from typing_extensions import override
 
 
 def payload(size: int, seed: int = 1) -> bytes:
@@ -26,8 +27,9 @@ def payload(size: int, seed: int = 1) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def pod_manifest(name: str, **annotations: str) -> dict[str, Any]:
-    """A pod for the stub node; annotations as `tests.support.fakenode` knows them, `_` for `-`."""
+def pod_manifest(name: str, *, node: str | None = None, **annotations: str) -> dict[str, Any]:
+    """A pod for a stub node; annotations as `tests.support.fakenode` knows them, `_` for `-`."""
+    placed = {} if node is None else {"nodeName": node}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -39,6 +41,7 @@ def pod_manifest(name: str, **annotations: str) -> dict[str, Any]:
             },
         },
         "spec": {
+            **placed,
             "terminationGracePeriodSeconds": 1,
             "containers": [{"name": "main", "image": "example/main"}],
         },
@@ -59,9 +62,9 @@ def deployment_manifest(name: str, replicas: int) -> dict[str, Any]:
     }
 
 
-def create_pod(kubectl: Kubectl, name: str, **annotations: str) -> str:
+def create_pod(kubectl: Kubectl, name: str, *, node: str | None = None, **annotations: str) -> str:
     """Apply a pod and wait until it is ready; returns its name."""
-    manifest = json.dumps(pod_manifest(name, **annotations)).encode()
+    manifest = json.dumps(pod_manifest(name, node=node, **annotations)).encode()
     kubectl.run("apply", "-f", "-", stdin=manifest)
     kubectl.run("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=30s")
     return name
@@ -121,7 +124,14 @@ def _send_all(connection: socket.socket, data: bytes) -> None:
 
 
 class KubectlFlows:
-    """Inherit in a test class; see the module's docstring."""
+    """Inherit in a test class; see the module's docstring.
+
+    Attributes:
+        node: Where the pods run; None leaves it to the scheduler. `node-1` gets SPDY from the API server
+            whatever the client speaks, `node-2` gets what the client speaks.
+    """
+
+    node: ClassVar[str | None] = None
 
     @pytest.fixture
     def kubectl(self) -> Kubectl:
@@ -129,7 +139,7 @@ class KubectlFlows:
 
     @pytest.fixture
     def pod(self, kubectl: Kubectl) -> str:
-        return create_pod(kubectl, "p1", log_interval="0.2")
+        return create_pod(kubectl, "p1", node=self.node, log_interval="0.2")
 
     def test_lists_nodes_and_pods(self, kubectl: Kubectl, pod: str) -> None:
         assert b" Ready " in kubectl.run("get", "nodes").stdout
@@ -285,7 +295,7 @@ class KubectlFlows:
 
     def test_port_forward_carries_connections_side_by_side(self, kubectl: Kubectl) -> None:
         with echo_server() as echo:
-            create_pod(kubectl, "p2", ports=f"80={echo}")
+            create_pod(kubectl, "p2", node=self.node, ports=f"80={echo}")
             with port_forward(kubectl, "pod/p2", ":80") as (_, port):
                 results: dict[int, bool] = {}
 

@@ -115,7 +115,12 @@ class Kubelet:
                 await writer.wait_closed()
 
     async def _answer(self, exchange: "Exchange", request: Request) -> None:
-        print(f"kubelet: {request.method} /{'/'.join(request.path)}", file=sys.stderr, flush=True)
+        spoken = f" ({request.upgrade})" if request.upgrade else ""
+        print(
+            f"kubelet: {request.method} /{'/'.join(request.path)}{spoken}",
+            file=sys.stderr,
+            flush=True,
+        )
         exchange.require_client(CLIENT_NAME)
         match request.path:
             case ["healthz"]:

@@ -171,7 +171,7 @@ class Stack:
         self, method: str, path: str, body: object = None, *, token: str | None = None
     ) -> tuple[int, Any]:
         """One request to the control plane; status and decoded body."""
-        request = urllib.request.Request(self.url + path, method=method)  # noqa: S310 - loopback
+        request = urllib.request.Request(self.url + path, method=method)
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")

@@ -33,7 +33,7 @@ from pipeops.runtime.logs import get_logger
 from pipeops.runtime.secrets import Secret
 from pipeops.runtime.settings import Problem, SettingsError
 from pipeops.runtime.signals import shutdown_event
-from pipeops.runtime.supervisor import Supervisor
+from pipeops.runtime.supervisor import Service, Supervisor
 from pipeops.runtime.tasks import OnError, TaskScope
 
 log = get_logger(__name__)
@@ -69,24 +69,14 @@ async def _main(settings: AgentSettings) -> None:
     )
     with shutdown_event() as stop:
         async with TaskScope("streams", on_error=OnError.ISOLATE) as streams:
-            pool = UpstreamPool(_ApiServerAddress(access), streams, limits=_pool_limits(settings))
-            # Requests of the PipeOps dialect carry the control plane's credential, never our certificate.
-            bare = UpstreamPool(
-                _ApiServerAddress(access, certificate=False),
-                streams,
-                limits=_pool_limits(settings),
-            )
-            dialect = JsonDialect(
-                bare,
-                IdentityRule(allow_system=settings.allow_system_identities),
-                host=_host_header(access),
-                wall=clock.now,
-                base_path=access.base_path.encode(),
-            )
-            connection = _connection(settings, clock, access, identity, streams, pool, dialect)
-            supervisor = Supervisor(
-                [pool, bare, connection], stop_timeout=settings.shutdown_timeout
-            )
+            limits = _pool_limits(settings)
+            pool = UpstreamPool(_ApiServerAddress(access), streams, limits=limits)
+            # The PipeOps dialect brings its own credentials: its connections must be nobody's before.
+            nobody = _ApiServerAddress(access, show_certificate=False)
+            json_pool = UpstreamPool(nobody, streams, limits=limits)
+            connection = _connection(settings, clock, access, identity, pool, json_pool, streams)
+            services: list[Service] = [pool, json_pool, connection]
+            supervisor = Supervisor(services, stop_timeout=settings.shutdown_timeout)
             await supervisor.run(stop, started=_settle_memory)
     log.info("agent stopped")
 
@@ -118,20 +108,21 @@ def _connection(
     clock: Clock,
     access: KubeAccess,
     identity: Identity,
-    streams: TaskScope,
     pool: UpstreamPool,
-    dialect: JsonDialect,
+    json_pool: UpstreamPool,
+    streams: TaskScope,
 ) -> ControlPlaneConnection:
     try:
         url = ControlPlaneUrl.parse(settings.api_url)
     except ValueError as error:
         raise SettingsError([Problem("pipeops.api_url", "", str(error))]) from error
+    rule = IdentityRule(allow_system=settings.allow_system_identities)
     proxy = KubeApiProxy(
         pool,
         access.credentials,
-        IdentityRule(allow_system=settings.allow_system_identities),
+        rule,
         streams,
-        host=_host_header(access),
+        host=access.authority,
         now=clock.monotonic,
         base_path=access.base_path.encode(),
     )
@@ -154,7 +145,13 @@ def _connection(
         identity,
         facts,
         StreamAcceptor({StreamKind.KUBE_API: proxy} if settings.tunnel_enabled else {}, _report),
-        dialect,
+        JsonDialect(
+            json_pool,
+            rule,
+            host=access.authority,
+            wall=clock.now,
+            base_path=access.base_path.encode(),
+        ),
         limits=Limits(
             keepalive_interval=settings.ping_interval, keepalive_timeout=settings.silence_timeout
         ),
@@ -196,17 +193,15 @@ def _pool_limits(settings: AgentSettings) -> PoolLimits:
     return PoolLimits(connect_timeout=settings.dial_timeout, idle_timeout=settings.idle_timeout)
 
 
-def _host_header(access: KubeAccess) -> str:
-    host = f"[{access.host}]" if ":" in access.host else access.host
-    return host if access.port in (80, 443) else f"{host}:{access.port}"
-
-
 class _ApiServerAddress:
-    """Address of the API server, with a TLS context that follows the credential."""
+    """Address of the API server, with a TLS context that follows the credential.
 
-    def __init__(self, access: KubeAccess, *, certificate: bool = True) -> None:
+    Without `show_certificate` the connections are nobody's until a request brings its own credential.
+    """
+
+    def __init__(self, access: KubeAccess, *, show_certificate: bool = True) -> None:
         self._access = access
-        self._certificate = certificate
+        self._show_certificate = show_certificate
         self._address: Address | None = None
         self._generation = -1
 
@@ -219,7 +214,9 @@ class _ApiServerAddress:
                 context = cluster_context(
                     ca=access.ca,
                     insecure_skip_verify=access.insecure_skip_tls_verify,
-                    certificate=access.credentials.certificate() if self._certificate else None,
+                    certificate=access.credentials.certificate()
+                    if self._show_certificate
+                    else None,
                     origin=access.origin,
                 )
             self._address = Address(access.host, access.port, context, access.server_name)

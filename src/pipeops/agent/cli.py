@@ -6,7 +6,8 @@ Exit codes: 0 stopped when asked, 1 failed, 2 wrong arguments or settings, 130 i
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Final, NoReturn, TextIO
 
 import msgspec
@@ -39,17 +40,12 @@ def main(argv: Sequence[str] | None = None, run: Run | None = None) -> int:
     except SettingsError as error:
         return _refuse(error)
     settings = loaded.settings
-    try:
-        stream = _log_stream(settings.log_output)
-    except OSError as error:
-        loaded.warnings.append(
-            f"logging.output {settings.log_output}: {error.strerror}; using stderr"
-        )
-        stream = sys.stderr
-    logs.configure(settings.log_level, form=_form(settings.log_format), stream=stream)
-    for warning in loaded.warnings:
-        log.warning("check the settings", advice=warning)
-    return _run(settings, run)
+    with ExitStack() as stack:
+        stream = _log_stream(settings.log_output, stack, loaded.warnings)
+        logs.configure(settings.log_level, form=_form(settings.log_format), stream=stream)
+        for warning in loaded.warnings:
+            log.warning("check the settings", advice=warning)
+        return _run(settings, run)
 
 
 def _run(settings: AgentSettings, run: Run | None) -> int:
@@ -118,10 +114,13 @@ def _form(word: str) -> logs.Format:
     return "json" if word == "json" else "text" if word == "text" else "auto"
 
 
-def _log_stream(where: str) -> TextIO:
+def _log_stream(where: str, stack: ExitStack, warnings: list[str]) -> TextIO:
     if where in {"stderr", ""}:
         return sys.stderr
     if where == "stdout":
         return sys.stdout
-    # Open as long as the process lives.
-    return open(where, "a", encoding="utf-8")  # noqa: PTH123
+    try:
+        return stack.enter_context(Path(where).open("a", encoding="utf-8"))
+    except OSError as error:
+        warnings.append(f"logging.output {where}: {error.strerror}; using stderr")
+        return sys.stderr

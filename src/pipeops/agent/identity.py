@@ -88,8 +88,8 @@ def _hardware_address(root: Path) -> str:
                 interfaces.append((int(index), int(flags, 16), _read(interface / "address")))
     except (OSError, ValueError):
         return ""
-    for _, flags, address in sorted(interfaces):
-        if flags & _IFF_UP and not flags & _IFF_LOOPBACK and address:
+    for _, bits, address in sorted(interfaces):
+        if bits & _IFF_UP and not bits & _IFF_LOOPBACK and address:
             return address
     return ""
 

@@ -63,7 +63,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     reconnect_max_attempts: Annotated[int, Key("pipeops.reconnect.max_attempts", integer(0, 1_000_000), "attempts of one heartbeat", placeholder="NUMBER")] = 10
     reconnect_interval: Annotated[float, Key("pipeops.reconnect.interval", _ANY_TIME, "first pause between attempts of one heartbeat", placeholder="DURATION")] = 5.0
     reconnect_backoff: Annotated[float, Key("pipeops.reconnect.backoff", _ANY_TIME, "accepted for compatibility, no effect", placeholder="DURATION")] = 5.0
-    send_service_account_token: Annotated[str, Key("agent.send_service_account_token", choice("auto", "always", "never"), "send the ServiceAccount token at registration; auto: unless the control plane says it needs none", security=True, placeholder="WHEN")] = "auto"
+    send_service_account_token: Annotated[str, Key("agent.send_service_account_token", choice("auto", "always", "never"), "send the ServiceAccount token at registration; auto: unless the control plane says it needs none", security=True, placeholder="WHEN")] = "auto"  # noqa: S105 -- a word, no secret
 
     # The agent
     cluster_name: Annotated[str, Key("agent.cluster_name", text, "name shown for this cluster", "--cluster-name", ("PIPEOPS_CLUSTER_NAME",), placeholder="NAME")] = DEFAULT_CLUSTER_NAME
@@ -145,15 +145,13 @@ def load_settings(
 def find_config(environment: Mapping[str, str]) -> Path | None:
     """Return the first settings file in the places where the Go agent looks, then ours."""
     home = environment.get("HOME")
-    for directory in (*((Path(home),) if home else ()), Path("/etc/pipeops"), Path()):
-        for suffix in (*(f".{extension}" for extension in _EXTENSIONS), ""):
-            path = directory / f".pipeops-agent{suffix}"
-            if path.is_file():
-                return path
-    for path in (Path("/etc/pipeops/config.yaml"), Path("config.yaml")):
-        if path.is_file():
-            return path
-    return None
+    directories = [Path(home)] if home else []
+    directories += [Path("/etc/pipeops"), Path()]
+    names = [f".pipeops-agent.{extension}" for extension in _EXTENSIONS]
+    names.append(".pipeops-agent")
+    places = [directory / name for directory in directories for name in names]
+    places += [Path("/etc/pipeops/config.yaml"), Path("config.yaml")]
+    return next((path for path in places if path.is_file()), None)
 
 
 def _read_file(config: str | None, environment: Mapping[str, str]) -> File | None:

@@ -89,7 +89,10 @@ class ControlPlane:
         )
         self.registry = SessionRegistry(now=self._now)
         self.access_log = AccessLog(
-            sys.stderr, timestamp=_Timestamp(clock.wall), enabled=settings.access_log
+            sys.stderr,
+            timestamp=_Timestamp(clock.wall),
+            call_later=loop.call_later,
+            enabled=settings.access_log,
         )
 
     async def run(self) -> None:

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from pipeops.kube.errors import KubeConfigError
-
-_MAX_FILE: Final = 8 * 1024 * 1024
+from pipeops.runtime.documents import DocumentError, read_yaml
 
 
 class Cluster(msgspec.Struct, frozen=True, rename="kebab"):
@@ -139,29 +138,8 @@ def search_paths(variable: str | None, home: Path | None) -> Iterator[Path]:
 
 def _read_one(path: Path) -> _Document:
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_FILE + 1)
-    except OSError as error:
-        raise KubeConfigError(f"kubeconfig {path}: {error.strerror or error}") from error
-    if len(data) > _MAX_FILE:
-        raise KubeConfigError(f"kubeconfig {path}: larger than {_MAX_FILE} bytes")
-    document = _parse_yaml(path, data)
-    try:
-        return msgspec.convert(document or {}, _Document)
+        return msgspec.convert(read_yaml(path, "kubeconfig") or {}, _Document)
+    except DocumentError as error:
+        raise KubeConfigError(str(error)) from error
     except msgspec.ValidationError as error:
         raise KubeConfigError(f"kubeconfig {path}: {error}") from error
-
-
-def _parse_yaml(path: Path, data: bytes) -> Any:
-    # Imported here: an agent in a pod never reads YAML, and the parser costs a mebibyte.
-    import yaml  # noqa: PLC0415
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        return yaml.load(data, loader)  # noqa: S506 -- both choices are safe loaders
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise KubeConfigError(f"kubeconfig {path}: {where}{error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise KubeConfigError(f"kubeconfig {path}: it is not YAML: {error}") from error

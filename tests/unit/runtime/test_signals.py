@@ -5,15 +5,13 @@ from pipeops.runtime.signals import shutdown_event
 
 
 async def test_first_signal_sets_the_event_second_forces_exit():
-    codes: list[int] = []
-    with shutdown_event(codes.append) as stop:
+    codes: asyncio.Queue[int] = asyncio.Queue()
+    with shutdown_event(codes.put_nowait) as stop:
         signal.raise_signal(signal.SIGTERM)
-        await asyncio.sleep(0.01)
-        assert stop.is_set()
-        assert codes == []
+        await stop.wait()
+        assert codes.empty()
         signal.raise_signal(signal.SIGINT)
-        await asyncio.sleep(0.01)
-        assert codes == [130]
+        assert await codes.get() == 130
 
 
 async def test_handlers_are_removed_afterwards():

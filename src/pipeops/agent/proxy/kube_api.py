@@ -24,8 +24,8 @@ MAX_CACHED_HEADS = (
 
 _LINE = re.compile(rb"([A-Z]{1,32}) (/[\x21-\x7e]*) HTTP/1\.1\r\n")
 _WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS"))
-_UPGRADE = HeadFlag.UPGRADE
-_CLOSE_DELIMITED = HeadFlag.CLOSE_DELIMITED
+_UPGRADE = int(HeadFlag.UPGRADE)
+_CLOSE_DELIMITED = int(HeadFlag.CLOSE_DELIMITED)
 
 
 class Credentials(Protocol):

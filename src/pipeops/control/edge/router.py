@@ -141,8 +141,8 @@ class Router:
     ) -> tuple[int, str] | None:
         block = request.block
         if block.impersonation is not None:
-            name = block.impersonation.decode("latin-1")
-            return 403, f"{name} (--as) is not supported here: requests run as your token's user"
+            header = block.impersonation.decode("latin-1")
+            return 403, f"{header} (--as) is not supported here: requests run as your token's user"
         if block.upgrade is not None and block.upgrade not in ALLOWED_UPGRADES:
             return 400, "only upgrades to websocket and SPDY/3.1 are allowed"
         if not name.isascii() or not grant.may_reach(name.decode("latin-1")):

@@ -151,7 +151,7 @@ def test_a_lost_tunnel_ends_a_watch_with_a_clean_eof() -> None:
     exchange, client, stream = begin(
         b"GET /k8s/a/api/v1/pods?watch=true HTTP/1.1\r\nHost: h\r\n\r\n"
     )
-    assert decode_head(stream.take()).flags is HeadFlag.CLOSE_DELIMITED
+    assert decode_head(stream.take()).flags == HeadFlag.CLOSE_DELIMITED
     head = b"HTTP/1.1 200 OK\r\n\r\n"
     exchange.on_data(
         memoryview(encode_preface(Framing.CLOSE, 200, len(head), reusable=False) + head + b"{}"),
@@ -179,7 +179,7 @@ def test_an_upgrade_goes_both_ways_and_finishes_both() -> None:
         b"GET /k8s/a/x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n"
     )
     head = decode_head(stream.take())
-    assert head.flags is HeadFlag.UPGRADE
+    assert head.flags == HeadFlag.UPGRADE
     assert b"connection: upgrade\r\nupgrade: SPDY/3.1\r\n" in head.http_head
     assert not stream.local_finished
     switch = b"HTTP/1.1 101 S\r\n\r\n"
