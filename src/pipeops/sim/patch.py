@@ -10,7 +10,12 @@ MAX_OPERATIONS = 10_000
 
 
 def _unprocessable(message: str) -> ApiError:
-    return ApiError(422, "Invalid", f"the server rejected our request due to an error in our request: {message}", {})
+    return ApiError(
+        422,
+        "Invalid",
+        f"the server rejected our request due to an error in our request: {message}",
+        {},
+    )
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

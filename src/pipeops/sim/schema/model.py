@@ -135,6 +135,7 @@ def resolve(kind: Type) -> Type | Definition:
     return definition
 
 
+_OPENAPI_SCALARS = {"string": "str", "integer": "int64", "number": "num", "boolean": "bool"}
 METADATA = "meta.v1.ObjectMeta"
 
 
@@ -176,23 +177,15 @@ def _custom_type(schema: JsonObject, name: str) -> Type:
     if schema.get("x-kubernetes-int-or-string"):
         return Type("scalar", "int-or-string")
     extra = schema.get("additionalProperties")
-    match schema.get("type"):
-        case "object" if isinstance(extra, dict):
-            return Type("map", element=_custom_type(extra, name))
-        case "object" if schema.get("properties"):
-            return Type("struct", inline=_struct(schema, name))
-        case "array":
-            return Type("list", element=_custom_type(schema.get("items") or {}, name))
-        case "string":
-            return Type("scalar", "str")
-        case "integer":
-            return Type("scalar", "int64")
-        case "number":
-            return Type("scalar", "num")
-        case "boolean":
-            return Type("scalar", "bool")
-        case _:
-            return ANY
+    kind = schema.get("type")
+    if kind == "object" and isinstance(extra, dict):
+        return Type("map", element=_custom_type(extra, name))
+    if kind == "object" and schema.get("properties"):
+        return Type("struct", inline=_struct(schema, name))
+    if kind == "array":
+        return Type("list", element=_custom_type(schema.get("items") or {}, name))
+    scalar = _OPENAPI_SCALARS.get(kind or "")
+    return Type("scalar", scalar) if scalar else ANY
 
 
 def _custom_field(name: str, schema: JsonObject, *, required: bool) -> Field:
