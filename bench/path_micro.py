@@ -137,7 +137,7 @@ class Path:
         registry.attach_lane("bench", "s", 1, Link(self.control[1]))
         log = AccessLog(
             io.StringIO(),
-            timestamp=lambda: "2026-11-24T19:24:08.000Z",
+            timestamp=lambda: b"2026-11-24T19:24:08.000Z",
             call_later=lambda _seconds, _flush: None,
         )
         router = Router(
@@ -149,6 +149,7 @@ class Path:
             json_kube=None,
             scope=scope,
             ready=lambda: None,
+            now=loop.time,
         )
         self.log = log
         edge = Listener(router, log, now=loop.time)

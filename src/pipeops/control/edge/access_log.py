@@ -48,7 +48,7 @@ class AccessLog:
         self,
         stream: TextIO,
         *,
-        timestamp: Callable[[], str],
+        timestamp: Callable[[], bytes],
         call_later: Callable[[float, Callable[[], None]], Any],
         enabled: bool = True,
     ) -> None:
@@ -86,7 +86,7 @@ class AccessLog:
             b'{"time":"%b","level":"info","msg":"request","request_id":"%b","peer":"%b","method":"%b","target":%b,'
             b'"user":%b,"status":%d,"bytes":%d,"ms":%.1f,"outcome":%b}\n'
             % (
-                self._timestamp().encode(),
+                self._timestamp(),
                 request.request_id,
                 request.peer.encode(),
                 request.method,
@@ -106,7 +106,7 @@ class AccessLog:
                 b'{"time":"%b","level":"info","msg":"request refused","request_id":"%b","peer":"%b",'
                 b'"status":%d,"outcome":%b}\n'
                 % (
-                    self._timestamp().encode(),
+                    self._timestamp(),
                     request_id,
                     peer.encode(),
                     status,

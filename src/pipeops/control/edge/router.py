@@ -48,6 +48,7 @@ class Router:
         json_kube: JsonKube,
         scope: TaskScope,
         ready: Callable[[], str | None],
+        now: Callable[[], float],
     ) -> None:
         self._authenticator = authenticator
         self._acceptor = acceptor
@@ -57,6 +58,7 @@ class Router:
         self._json_kube = json_kube
         self._scope = scope
         self._ready = ready
+        self._now = now
 
     def open(self, request: ClientRequest, connection: ClientConnection) -> Exchange | None:
         """RequestRouter: start answering; None when answered, or decided later."""
@@ -159,7 +161,7 @@ class Router:
         path: bytes,
         grant: Grant,
     ) -> Exchange | None:
-        lane = instance.best_lane()
+        lane = instance.best_lane(self._now())
         session = lane.link.session if lane is not None else None
         if lane is None or session is None:
             connection.fail(

@@ -22,7 +22,7 @@ class Later:
 def make(*, enabled: bool = True) -> tuple[AccessLog, io.StringIO, Later]:
     stream, later = io.StringIO(), Later()
     log = AccessLog(
-        stream, timestamp=lambda: "2026-01-02T03:04:05.678Z", call_later=later, enabled=enabled
+        stream, timestamp=lambda: b"2026-01-02T03:04:05.678Z", call_later=later, enabled=enabled
     )
     return log, stream, later
 
