@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
+
 from tests.conformance.agent import RunningAgent, running_agent
 from tests.conformance.control_plane import (
     ControlPlaneSocket,

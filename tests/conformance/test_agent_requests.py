@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from tests.conformance.conftest import Bench
 from tests.conformance.kube_api import SeenRequest
 from tests.support.websocket import BINARY

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tests.support.apiserver import ApiServer
 from tests.support.kubectl import Kubectl
 from tests.support.kubectl120 import kubectl120
@@ -30,6 +31,8 @@ class TestCurrentKubectl(KubectlFlows):
 
 class TestKubectl120(KubectlFlows):
     """SPDY for exec, attach and port-forward."""
+
+    raw_prefix = "/k8s/real"
 
     @pytest.fixture
     def kubectl(self, stack: Stack, namespace: str, tmp_path: Path) -> Kubectl:

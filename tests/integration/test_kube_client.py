@@ -1,11 +1,11 @@
 """Our own calls to a real API server: credentials from kubeconfigs, errors in words."""
 
 import pytest
-from tests.support.certificates import Authority, write_kubeconfig
 
 from pipeops.kube import errors
 from pipeops.kube.client import AccessQuestion, KubeClient
 from pipeops.kube.config import load_kubeconfig
+from tests.support.certificates import Authority, write_kubeconfig
 
 pytestmark = pytest.mark.cluster
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlencode
 
 import pytest
+
 from tests.support.apiserver import ApiServer
 from tests.support.kubectl_flows import create_pod, echo_server
 from tests.support.websocket_client import UpgradeRefusedError, WebSocketClient

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.processes import die_with_parent
 from typing_extensions import override
+
+from tests.support.processes import die_with_parent
 
 ANNOTATION = "test.pipeops.io/"
 

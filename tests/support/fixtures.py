@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from tests.support.apiserver import ApiServer
 from tests.support.processes import progress
 from tests.support.programs import find_programs

@@ -33,7 +33,7 @@ from pipeops.runtime.logs import get_logger
 from pipeops.runtime.secrets import Secret
 from pipeops.runtime.settings import Problem, SettingsError
 from pipeops.runtime.signals import shutdown_event
-from pipeops.runtime.supervisor import Supervisor
+from pipeops.runtime.supervisor import Service, Supervisor
 from pipeops.runtime.tasks import OnError, TaskScope
 
 log = get_logger(__name__)
@@ -75,7 +75,7 @@ async def _main(settings: AgentSettings) -> None:
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits)
             connection = _connection(settings, clock, access, identity, pool, json_pool, streams)
-            services = [pool, json_pool, connection]
+            services: list[Service] = [pool, json_pool, connection]
             supervisor = Supervisor(services, stop_timeout=settings.shutdown_timeout)
             await supervisor.run(stop, started=_settle_memory)
     log.info("agent stopped")
@@ -122,7 +122,7 @@ def _connection(
         access.credentials,
         rule,
         streams,
-        host=_host_header(access),
+        host=access.authority,
         now=clock.monotonic,
         base_path=access.base_path.encode(),
     )
@@ -148,7 +148,7 @@ def _connection(
         JsonDialect(
             json_pool,
             rule,
-            host=_host_header(access),
+            host=access.authority,
             wall=clock.now,
             base_path=access.base_path.encode(),
         ),
@@ -191,11 +191,6 @@ def _token_to_send(settings: AgentSettings, access: KubeAccess) -> Secret[str] |
 
 def _pool_limits(settings: AgentSettings) -> PoolLimits:
     return PoolLimits(connect_timeout=settings.dial_timeout, idle_timeout=settings.idle_timeout)
-
-
-def _host_header(access: KubeAccess) -> str:
-    host = f"[{access.host}]" if ":" in access.host else access.host
-    return host if access.port in (80, 443) else f"{host}:{access.port}"
 
 
 class _ApiServerAddress:

@@ -19,6 +19,7 @@ from pipeops.control.api.directory import LocalDirectory
 from pipeops.control.api.services import ApiServices
 from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
 from pipeops.control.auth.bootstrap import ensure_admin_token
+from pipeops.control.auth.cluster_credentials import ClusterCredentials, Sealer, load_key
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.api_relay import ApiRelay
 from pipeops.control.edge.json_kube import JsonKube
@@ -83,6 +84,9 @@ class ControlPlane:
         self.cluster_authenticator = ClusterAuthenticator(
             store.cluster_tokens, wall=clock.wall, monotonic=clock.monotonic
         )
+        self._credentials = ClusterCredentials(
+            store.cluster_credentials, Sealer(load_key(settings.credential_key_file))
+        )
         self.registry = SessionRegistry(now=self._now)
         self.access_log = AccessLog(
             sys.stderr,
@@ -126,6 +130,7 @@ class ControlPlane:
             authenticator=self.cluster_authenticator,
             registry=self.registry,
             directory=self._store.clusters,
+            credentials=self._credentials,
             scope=requests,
             limits=Limits(max_streams=self._settings.max_streams),
             heartbeat_interval=self._settings.heartbeat_interval,
@@ -138,7 +143,9 @@ class ControlPlane:
             registry=self.registry,
             clusters=_ClusterNames(self._store.clusters),
             api=ApiRelay(api_socket, requests),
-            json_kube=JsonKube(),
+            json_kube=JsonKube(
+                wall=self._clock.now, call_later=asyncio.get_running_loop().call_later
+            ),
             scope=requests,
             ready=self._not_ready,
             now=self._now,

@@ -2,9 +2,9 @@ import hashlib
 import socket
 
 import pytest
-from tests.support.clock import FakeClock
 
 from pipeops.agent.identity import agent_id, instance_id, next_epoch
+from tests.support.clock import FakeClock
 
 UUID = "6f1c2d3e-0000-4000-8000-000000000001"
 

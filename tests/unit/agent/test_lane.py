@@ -5,8 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.support.sockets import RecordingSocket
-from tests.support.turns import turns
 
 from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused
 from pipeops.agent.lane import Lane
@@ -14,6 +12,8 @@ from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.registration import Register
+from tests.support.sockets import RecordingSocket
+from tests.support.turns import turns
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -4,11 +4,11 @@ import ssl
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.certificates import Authority
-from tests.support.clock import FakeClock
 
 from pipeops.http1 import tls
 from pipeops.runtime.secrets import Secret
+from tests.support.certificates import Authority
+from tests.support.clock import FakeClock
 
 
 @pytest.fixture(scope="module")

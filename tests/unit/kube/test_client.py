@@ -3,12 +3,12 @@ import ssl
 
 import msgspec
 import pytest
-from tests.support.clock import FakeClock
 
 from pipeops.kube import errors
 from pipeops.kube.client import AccessQuestion, KubeClient
 from pipeops.kube.config import KubeAccess
 from pipeops.kube.credentials import StaticCredentials
+from tests.support.clock import FakeClock
 
 
 class Writer:

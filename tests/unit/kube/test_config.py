@@ -4,12 +4,12 @@ import json
 import shutil
 
 import pytest
-from tests.support.certificates import Authority, write_kubeconfig
-from tests.support.clock import FakeClock
 
 from pipeops.kube.config import in_cluster, is_in_cluster, load_kubeconfig
 from pipeops.kube.errors import KubeConfigError
 from pipeops.kube.exec_plugin import ExecPlugin
+from tests.support.certificates import Authority, write_kubeconfig
+from tests.support.clock import FakeClock
 
 POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
 

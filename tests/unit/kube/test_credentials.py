@@ -1,8 +1,6 @@
 import time
 
 import pytest
-from tests.support.certificates import Authority
-from tests.support.clock import FakeClock
 
 from pipeops.kube.credentials import (
     FileCredentials,
@@ -13,6 +11,8 @@ from pipeops.kube.credentials import (
 )
 from pipeops.kube.errors import CredentialError
 from pipeops.runtime.secrets import Secret
+from tests.support.certificates import Authority
+from tests.support.clock import FakeClock
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@ import json
 import time
 
 import pytest
-from tests.support.clock import FakeClock
 
 from pipeops.kube import exec_plugin
 from pipeops.kube.errors import CredentialError
 from pipeops.kube.exec_plugin import ExecPlugin, ExecSpec
+from tests.support.clock import FakeClock
 
 V1 = "client.authentication.k8s.io/v1"
 PATH = {"PATH": "/usr/bin:/bin", "INHERITED": "yes"}

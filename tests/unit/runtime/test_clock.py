@@ -1,9 +1,9 @@
 from datetime import UTC
 
 import pytest
-from tests.support.clock import FakeClock
 
 from pipeops.runtime.clock import Clock
+from tests.support.clock import FakeClock
 
 
 def test_now_is_aware_utc_and_agrees_with_wall():

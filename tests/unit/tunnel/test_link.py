@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from tests.support.sockets import RecordingSocket
 
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.mux.session import Role
 from pipeops.tunnel.link import TunnelLink
+from tests.support.sockets import RecordingSocket
 
 
 class Owner:

@@ -104,11 +104,18 @@ async def _run(home: Home, options: UpOptions, *, as_json: bool) -> int:
 
 
 class _Stop:
-    """Turns the first SIGINT or SIGTERM into cancellation; the second one ends the process."""
+    """Turns the first SIGINT or SIGTERM into cancellation; one that comes later ends the process.
 
-    def __init__(self, force_exit: Callable[[int], object] = os._exit) -> None:
+    Supervisors signal a process and its group, so the same wish may arrive twice: a second signal counts only after
+    `patience` seconds.
+    """
+
+    def __init__(
+        self, force_exit: Callable[[int], object] = os._exit, patience: float = 0.5
+    ) -> None:
         self.requested = False
         self._force_exit = force_exit
+        self._patience = patience
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -116,13 +123,16 @@ class _Stop:
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - we are called from a coroutine
+        first = 0.0
 
         def received(number: signal.Signals) -> None:
-            if self.requested:
+            nonlocal first
+            if not self.requested:
+                self.requested, first = True, loop.time()
+                task.cancel()
+            elif loop.time() - first >= self._patience:
                 # The children end with us: the kernel tells them.
                 self._force_exit(128 + number)
-            self.requested = True
-            task.cancel()
 
         numbers = (signal.SIGINT, signal.SIGTERM)
         for number in numbers:

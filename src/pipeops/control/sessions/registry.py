@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pipeops.protocol.messages.control import StreamEnd
+from pipeops.protocol.messages.envelope import Envelope
 from pipeops.protocol.mux.session import Session
+from pipeops.runtime.secrets import Secret
 
 MAX_LANES = 4
 MAX_INSTANCES = 16  # replicas of one agent
@@ -21,6 +23,11 @@ class LaneLink(Protocol):
     session: Session | None
     bytes_received: int
     bytes_sent: int
+    on_resumed: set[Callable[[], None]]
+
+    @property
+    def is_paused(self) -> bool:
+        """The socket is full."""
 
     @property
     def peer(self) -> str:
@@ -36,15 +43,32 @@ class LaneLink(Protocol):
         """Drop at once."""
 
 
-class Lane:
-    """One WebSocket of an agent instance."""
+class JsonAnswers(Protocol):
+    """Takes the answers of the JSON dialect, by request id."""
 
-    __slots__ = ("_ends", "index", "instance", "link")
+    def on_answer(self, message: Envelope) -> None:
+        """A proxy_* message of the agent."""
+
+    def on_lost(self) -> None:
+        """The agent is gone: nothing will be answered any more."""
+
+
+class Lane:
+    """One WebSocket of an agent instance.
+
+    Attributes:
+        answers: whoever sends requests in the PipeOps dialect on this lane.
+        ask_to_register: make the agent send its registration, and so its credential, again.
+    """
+
+    __slots__ = ("_ends", "answers", "ask_to_register", "index", "instance", "link")
 
     def __init__(self, index: int, link: LaneLink, instance: "AgentInstance") -> None:
         self.index = index
         self.link = link
         self.instance = instance
+        self.answers: JsonAnswers | None = None
+        self.ask_to_register: Callable[[], None] = _nothing
         self._ends: dict[int, StreamEnd] = {}
 
     @property
@@ -64,6 +88,10 @@ class Lane:
         return self._ends.pop(stream_id, None)
 
 
+def _nothing() -> None:
+    """Until the lane's owner says how."""
+
+
 @dataclass(slots=True)
 class AgentInstance:
     """One process of an agent: a replica, or the only one.
@@ -73,6 +101,7 @@ class AgentInstance:
         native: it speaks the native dialect; otherwise the PipeOps one.
         secret: with which its further lanes prove that they belong to it.
         since: seconds of the process clock when lane 0 was attached.
+        credential: for the cluster's API, of agents that add none of their own.
     """
 
     cluster_id: str
@@ -87,6 +116,7 @@ class AgentInstance:
     lanes: dict[int, Lane] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     last_heartbeat: float = 0.0
+    credential: Secret[str] | None = None
     _chosen: Lane | None = None
     _decayed_at: float = 0.0
 

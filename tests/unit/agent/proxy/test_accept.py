@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from tests.support.transports import RecordingStream
 
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.exchange.native import HeadFlag, StreamHead, StreamKind, encode_head
+from tests.support.transports import RecordingStream
 
 HEAD = StreamHead(
     StreamKind.KUBE_API, HeadFlag.NONE, 0, 5, b"\x0a" * 16, b"", b"p", b"GET / HTTP/1.1\r\n\r\n"

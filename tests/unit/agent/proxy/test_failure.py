@@ -1,10 +1,9 @@
 """A stream that cannot end well: an answer while that is possible, an announced reset afterwards."""
 
-from tests.support.transports import RecordingStream
-
 from pipeops.agent.proxy.failure import StreamFailure
 from pipeops.protocol.exchange.native import PREFACE_BYTES, Framing, decode_preface
 from pipeops.protocol.exchange.status import Hop
+from tests.support.transports import RecordingStream
 
 
 def failure() -> tuple[

@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from tests.support.transports import RecordingStream
 
 from pipeops.agent.proxy.failure import StreamFailure
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
 from pipeops.protocol.exchange.native import UNKNOWN_LENGTH, HeadFlag, StreamHead, StreamKind
 from pipeops.protocol.exchange.principal import Principal, encode_principal
+from tests.support.transports import RecordingStream
 
 ANN = encode_principal(Principal("ann", ("dev",)))
 

@@ -1,12 +1,12 @@
 """A connection to the API server: the end of each answer is found, and nothing leaks from one request to the next."""
 
 import pytest
-from tests.support.transports import RecordingStream, RecordingTransport, feed
 
 from pipeops.agent.proxy.upstream import Discard, UpstreamConnection, frame_body
 from pipeops.http1.read_buffer import ReadBuffer
 from pipeops.protocol.exchange.native import PREFACE_BYTES, Framing, decode_preface
 from pipeops.protocol.exchange.status import Hop
+from tests.support.transports import RecordingStream, RecordingTransport, feed
 
 
 class FakePool:

@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable
 
 import pytest
-from tests.support.transports import RecordingTransport, feed
 
 from pipeops.control.auth.grants import Grant
 from pipeops.control.edge.access_log import AccessLog
@@ -16,6 +15,7 @@ from pipeops.http1.read_buffer import ReadBuffer
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.principal import Principal
 from pipeops.protocol.exchange.status import Hop
+from tests.support.transports import RecordingTransport, feed
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 GET = b"GET /k8s/a/x HTTP/1.1\r\nHost: h\r\n\r\n"

@@ -1,7 +1,6 @@
 """One request on a native stream: head, answer, credit, and every way it can end."""
 
 import pytest
-from tests.support.transports import RecordingStream
 
 from pipeops.control.edge.exchange import ClientRequest
 from pipeops.control.edge.kube import KubeExchange, is_watch
@@ -15,6 +14,7 @@ from pipeops.protocol.exchange.native import (
 )
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.messages.control import StreamEnd
+from tests.support.transports import RecordingStream
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
 ANSWER = encode_preface(Framing.LENGTH, 200, len(HEAD), reusable=True) + HEAD

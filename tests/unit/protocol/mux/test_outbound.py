@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from tests.support.mux import TINY, client, frame, parse, server
 
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.mux.frames import DATA, FIN, PING, SYN
+from tests.support.mux import TINY, client, frame, parse, server
 
 LARGE = Limits()
 
