@@ -14,6 +14,8 @@ import pstats
 import time
 from unittest.mock import Mock
 
+import uvloop
+
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
@@ -149,7 +151,6 @@ class Path:
             json_kube=None,
             scope=scope,
             ready=lambda: None,
-            now=loop.time,
         )
         self.log = log
         edge = Listener(router, log, now=loop.time)
@@ -237,4 +238,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--runs", type=int, default=500)
-    asyncio.run(main(parser.parse_args()))
+    uvloop.run(main(parser.parse_args()))

@@ -148,7 +148,6 @@ class ControlPlane:
             ),
             scope=requests,
             ready=self._not_ready,
-            now=self._now,
         )
         return Listener(router, self.access_log, now=self._now)
 
