@@ -228,20 +228,20 @@ class _ClusterNames:
 
 
 class _Timestamp:
-    """RFC 3339 time of now, formatted once a millisecond at most."""
+    """RFC 3339 time of now; the calendar is asked once a second."""
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
-        self._millisecond = 0
-        self._text = ""
+        self._second = -1
+        self._date = b""
 
-    def __call__(self) -> str:
-        millisecond = int(self._wall() * 1000)
-        if millisecond != self._millisecond:
-            self._millisecond = millisecond
-            moment = datetime.fromtimestamp(millisecond / 1000, UTC)
-            self._text = f"{moment:%Y-%m-%dT%H:%M:%S}.{millisecond % 1000:03d}Z"
-        return self._text
+    def __call__(self) -> bytes:
+        now = self._wall()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._date = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}".encode()
+        return b"%b.%03dZ" % (self._date, (now - second) * 1000)
 
 
 def _report(request_id: str, error: Exception) -> None:
