@@ -22,8 +22,8 @@ from pipeops.control.auth.bootstrap import ensure_admin_token
 from pipeops.control.auth.cluster_credentials import ClusterCredentials, Sealer, load_key
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.api_relay import ApiRelay
-from pipeops.control.edge.json_kube import JsonKube
 from pipeops.control.edge.listener import Listener
+from pipeops.control.edge.pipeops_kube import PipeOpsKube
 from pipeops.control.edge.router import Router
 from pipeops.control.sessions.acceptor import AgentAcceptor
 from pipeops.control.sessions.registry import SessionRegistry
@@ -143,8 +143,11 @@ class ControlPlane:
             registry=self.registry,
             clusters=_ClusterNames(self._store.clusters),
             api=ApiRelay(api_socket, requests),
-            json_kube=JsonKube(
-                wall=self._clock.now, call_later=asyncio.get_running_loop().call_later
+            pipeops_kube=PipeOpsKube(
+                requests,
+                now=self._now,
+                wall=self._clock.now,
+                call_later=asyncio.get_running_loop().call_later,
             ),
             scope=requests,
             ready=self._not_ready,

@@ -8,8 +8,7 @@ from pipeops.control.auth.errors import AuthenticationUnavailable, Unauthenticat
 from pipeops.control.auth.grants import Grant
 from pipeops.control.edge.api_relay import ApiRelay
 from pipeops.control.edge.connection import ClientConnection
-from pipeops.control.edge.exchange import ClientRequest, Exchange
-from pipeops.control.edge.json_kube import JsonKube
+from pipeops.control.edge.exchange import Client, ClientRequest, Exchange
 from pipeops.control.edge.kube import KubeExchange, is_watch
 from pipeops.control.edge.permit import Permit
 from pipeops.control.sessions.acceptor import AGENT_PATH, AgentAcceptor
@@ -31,6 +30,20 @@ class ClusterNames(Protocol):
         """A cluster of this name is registered."""
 
 
+class KubeHandler(Protocol):
+    """Requests to clusters whose agent speaks another dialect than ours."""
+
+    def open(
+        self,
+        request: ClientRequest,
+        client: Client,
+        instance: AgentInstance,
+        path: bytes,
+        grant: Grant,
+    ) -> Exchange | None:
+        """Start a request; None if it has been answered."""
+
+
 class Router:
     """One for each listener; synchronous for everything that is already known.
 
@@ -46,7 +59,7 @@ class Router:
         registry: SessionRegistry,
         clusters: ClusterNames,
         api: ApiRelay,
-        json_kube: JsonKube,
+        pipeops_kube: KubeHandler,
         scope: TaskScope,
         ready: Callable[[], str | None],
     ) -> None:
@@ -55,7 +68,7 @@ class Router:
         self._registry = registry
         self._clusters = clusters
         self._api = api
-        self._json_kube = json_kube
+        self._pipeops_kube = pipeops_kube
         self._scope = scope
         self._ready = ready
 
@@ -158,7 +171,7 @@ class Router:
             self._later(connection, self._explain_absence(connection, name.decode()))
             return None
         if not instance.native:
-            return self._json_kube.open(request, connection, instance, path, grant)
+            return self._pipeops_kube.open(request, connection, instance, path, grant)
         return self._open_native(request, connection, instance, path, grant)
 
     def _objection(
