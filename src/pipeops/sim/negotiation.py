@@ -27,8 +27,7 @@ class Form:
     @property
     def content_type(self) -> str:
         """The answer's Content-Type."""
-        base = "application/yaml" if self.yaml else "application/json"
-        return base
+        return "application/yaml" if self.yaml else "application/json"
 
 
 @dataclass(frozen=True, slots=True)

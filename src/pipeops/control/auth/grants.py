@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from pipeops.control.store.records import Role
-from pipeops.protocol.exchange.principal import Principal
+from pipeops.protocol.exchange.principal import Principal, encode_principal
 
 
 class Revocable:
@@ -51,11 +51,13 @@ class Grant(Revocable):
 
     Attributes:
         principal: Whom to impersonate in clusters.
+        encoded: The principal as stream heads carry it, made once.
+        user: Its user name as bytes, for logs.
         role: What it may do at the operators' API.
         clusters: Names of the clusters it may reach; None means all.
     """
 
-    __slots__ = ("clusters", "principal", "role")
+    __slots__ = ("clusters", "encoded", "principal", "role", "user")
 
     def __init__(
         self,
@@ -67,6 +69,8 @@ class Grant(Revocable):
     ) -> None:
         super().__init__(token_id, expires_at)
         self.principal = principal
+        self.encoded = encode_principal(principal)
+        self.user = principal.user.encode()
         self.role = role
         self.clusters = clusters
 

@@ -315,10 +315,10 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     # -- answers ---------------------------------------------------------------------------
 
-    def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> None:
-        """Client: send the response head."""
+    def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> bool:
+        """Client: send the response head and what of the body came with it. False: the socket is full."""
         if self._transport is None or self._head_sent:
-            return
+            return True
         self._head_sent = True
         self._status = status
         if not reusable or framing is Framing.CLOSE:
@@ -331,6 +331,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             early, self._buffer = self._buffer, b""
             if early and self._exchange is not None:
                 self._exchange.on_body(memoryview(early), False)
+        return not self._write_paused
 
     def write(self, data: bytes | memoryview) -> bool:
         """Client: send body bytes. False: the socket is full."""
@@ -347,7 +348,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._exchange = None
         if self._state == _CLOSED:
             return
-        self._log("ok")
+        now = self._edge.now()
+        self._log("ok", now)
         transport = self._transport
         if self._close_after or self._body_remaining or self._state == _RAW:
             self._state = _CLOSED
@@ -356,7 +358,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             return
         self._state = _HEAD
         self._request = None
-        self.since = self._edge.now()
+        self.since = now
         if self._body_paused or len(self._buffer) > MAX_PIPELINED:
             self._body_paused = False
             if transport is not None:
@@ -472,9 +474,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         else:
             self._close_after = True
 
-    def _log(self, outcome: str) -> None:
+    def _log(self, outcome: str, now: float | None = None) -> None:
         request = self._request
         if request is not None:
-            self._edge.access_log.request(
-                request, self._status, self._sent, self._edge.now() - self._started, outcome
-            )
+            seconds = (self._edge.now() if now is None else now) - self._started
+            self._edge.access_log.request(request, self._status, self._sent, seconds, outcome)

@@ -52,8 +52,11 @@ class Exchange(Protocol):
 class Client(Protocol):
     """What a handler may do to the client of its request."""
 
-    def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> None:
-        """Send the response head; with UPGRADE the connection is raw from here on."""
+    def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> bool:
+        """Send the response head and what of the body is there already; with UPGRADE the connection is raw from here on.
+
+        False: the socket is full, on_client_writable follows.
+        """
 
     def write(self, data: bytes | memoryview) -> bool:
         """Send body bytes; False: the socket is full, on_client_writable follows."""

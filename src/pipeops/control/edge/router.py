@@ -15,7 +15,6 @@ from pipeops.control.sessions.acceptor import AGENT_PATH, AgentAcceptor
 from pipeops.control.sessions.registry import AgentInstance, SessionRegistry
 from pipeops.control.store.errors import NotFound, StoreError
 from pipeops.protocol.errors import SessionClosed, StreamLimitReached
-from pipeops.protocol.exchange.principal import encode_principal
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.headers import ALLOWED_UPGRADES
 from pipeops.runtime.tasks import ScopeClosedError, TaskScope, TooManyTasksError
@@ -122,7 +121,7 @@ class Router:
         if not slash:
             name, question, query = name.partition(b"?")
             rest = question + query
-        request.user = grant.principal.user.encode()
+        request.user = grant.user
         connection.hold_grant(grant)
         problem = self._objection(request, grant, name)
         if problem is not None:
@@ -173,7 +172,7 @@ class Router:
         except (StreamLimitReached, SessionClosed) as error:
             connection.fail(503, str(error), Hop.TUNNEL, retry_after=RETRY_AFTER)
             return None
-        exchange.start(stream, request, path, encode_principal(grant.principal))
+        exchange.start(stream, request, path, grant.encoded)
         return exchange
 
     async def _explain_absence(self, connection: ClientConnection, name: str) -> None:

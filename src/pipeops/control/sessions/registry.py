@@ -118,16 +118,12 @@ class AgentInstance:
 
     def best_lane(self) -> Lane | None:
         """The least loaded lane with a live session."""
-        lanes = self.lanes
-        if len(lanes) == 1:
-            lane = next(iter(lanes.values()))
-            return lane if lane.link.session is not None else None
-        usable = [lane for lane in lanes.values() if lane.link.session is not None]
-        return min(usable, key=_load, default=None)
-
-
-def _load(lane: Lane) -> int:
-    return lane.load
+        best, least = None, 0
+        for lane in self.lanes.values():
+            session = lane.link.session
+            if session is not None and (best is None or session.load < least):
+                best, least = lane, session.load
+        return best
 
 
 class SessionRegistry:

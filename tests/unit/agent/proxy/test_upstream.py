@@ -316,3 +316,23 @@ async def test_giving_up_on_a_head_is_a_timeout_of_the_api_server() -> None:
     connection.give_up("too slow")
     assert exchange.failure == "504 kube-apiserver: too slow"
     assert transport.aborted
+
+
+async def test_a_body_where_none_may_be_is_never_taken_for_the_next_answer() -> None:
+    exchange = FakeExchange(head=True)
+    connection, transport, pool = begin(exchange)
+    feed(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
+    assert exchange.stream.local_finished
+    assert b"HTTP/1.1 200 OK\r\n\r\n" not in exchange.answer()[1]
+    assert pool.free == []
+    assert transport.closed or transport.aborted
+
+
+async def test_an_answer_in_one_read_is_one_frame() -> None:
+    exchange = FakeExchange()
+    connection, _, pool = begin(exchange)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+    feed(connection, answer)
+    assert exchange.answer() == (Framing.LENGTH, answer)
+    assert exchange.stream.local_finished
+    assert pool.free == [connection]

@@ -31,8 +31,11 @@ class FakeClient:
         self.ended = ""
         self.paused = False
 
-    def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> None:
-        self.head, self.framing = head, framing
+    def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> bool:
+        head, end, body = head.partition(b"\r\n\r\n")
+        self.head, self.framing = head + end, framing
+        self.body += body
+        return not self.full
 
     def write(self, data: bytes | memoryview) -> bool:
         self.body += bytes(data)
@@ -105,9 +108,17 @@ def test_the_answer_arrives_whole_whatever_the_pieces(size: int) -> None:
     data = ANSWER + b"hello"
     for start in range(0, len(data), size):
         piece = data[start : start + size]
-        exchange.on_data(memoryview(piece), start + size >= len(data))
-    assert (client.head, client.body, client.ended) == (HEAD, b"hello", "finished")
+        exchange.on_data(memoryview(piece), False)
     assert stream.credit == len(data)
+    exchange.on_data(memoryview(b""), True)
+    assert (client.head, client.body, client.ended) == (HEAD, b"hello", "finished")
+
+
+def test_an_answer_in_one_frame_needs_no_credit() -> None:
+    exchange, client, stream = begin()
+    exchange.on_data(memoryview(ANSWER + b"hello"), True)
+    assert (client.head, client.body, client.ended) == (HEAD, b"hello", "finished")
+    assert stream.credit == 0
 
 
 def test_credit_waits_until_the_clients_socket_took_the_bytes() -> None:
