@@ -35,7 +35,7 @@ from pipeops.http1.tls import server_context
 from pipeops.protocol.limits import Limits
 from pipeops.runtime.clock import Clock
 from pipeops.runtime.logs import get_logger
-from pipeops.runtime.signals import shutdown_event
+from pipeops.runtime.signals import shutdown_event, state_report
 from pipeops.runtime.tasks import OnError, TaskScope
 
 log = get_logger(__name__)
@@ -114,7 +114,8 @@ class ControlPlane:
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(GC_THRESHOLD, 50, 50)
-                await stop.wait()
+                with state_report(lambda: self._figures(listener, requests)):
+                    await stop.wait()
                 log.info("stopping")
                 self._stopping = True
                 for instance in list(self.registry.all_instances()):
@@ -153,6 +154,18 @@ class ControlPlane:
             ready=self._not_ready,
         )
         return Listener(router, self.access_log, now=self._now)
+
+    def _figures(self, listener: Listener, requests: TaskScope) -> dict[str, object]:
+        """What this process holds beside tasks and descriptors; all of it goes back when clients and agents go."""
+        lanes = [lane for each in self.registry.all_instances() for lane in each.lanes.values()]
+        sessions = [lane.link.session for lane in lanes if lane.link.session is not None]
+        return {
+            "clients": len(listener.connections),
+            "requests": requests.live,
+            "agents": len(self.registry),
+            "lanes": len(lanes),
+            "streams": sum(len(session.streams) for session in sessions),
+        }
 
     def _not_ready(self) -> str | None:
         if self._stopping:

@@ -131,9 +131,9 @@ class KubeExchange:
         stream = self.stream
         self._done = True
         if stream is not None and not stream.local_finished:
-            if self._framing is Framing.UPGRADE:
+            if self._framing is Framing.UPGRADE and not stream.pending:
                 stream.send(b"", True)
-            else:  # the answer came before the request was read to its end
+            else:  # the server was done before it had read everything: nobody takes the rest
                 stream.reset()
         self._client.finish()
 

@@ -204,6 +204,22 @@ def test_an_upgrade_goes_both_ways_and_finishes_both() -> None:
     assert stream.local_finished
 
 
+def test_the_end_of_an_upgrade_drops_what_nobody_takes_any_more() -> None:
+    """Bytes without credit would keep the stream, and its memory, for as long as the tunnel lives."""
+    exchange, client, stream = begin(
+        b"GET /k8s/a/x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n"
+    )
+    switch = b"HTTP/1.1 101 S\r\n\r\n"
+    exchange.on_data(
+        memoryview(encode_preface(Framing.UPGRADE, 101, len(switch), reusable=False) + switch),
+        False,
+    )
+    stream.pending = 100_000
+    exchange.on_data(memoryview(b""), True)
+    assert client.ended == "finished"
+    assert stream.was_reset
+
+
 def test_an_early_answer_resets_what_is_left_of_the_request() -> None:
     exchange, client, stream = begin(
         b"POST /k8s/a/x HTTP/1.1\r\nHost: h\r\nContent-Length: 500\r\n\r\n"
