@@ -28,18 +28,6 @@ MAX_PIPELINED = 64 * 1024  # bytes of later requests kept while one is being ans
 _HEAD, _BUSY, _RAW, _CLOSED = range(4)
 
 
-def is_discovery(request: ClientRequest) -> bool:
-    """The request is one of those with which every kubectl command begins.
-
-    client-go shows the text of a failed discovery only if it is a plain-text 5xx other than 503 and 504
-    (rest.Result.Raw, errors.NewGenericServerResponse): a Status would end as "unable to handle the request".
-    """
-    path = request.target.partition(b"?")[0]
-    return path.endswith((b"/api", b"/apis")) or b"apidiscovery" in (
-        request.block.value(b"accept") or b""
-    )
-
-
 class RequestRouter(Protocol):
     """Decides what answers a request."""
 
@@ -412,7 +400,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         request_id = self._request.request_id.decode() if self._request else "none"
         close = self._close_after or bool(self._body_remaining)
         make = status_response
-        if code > 500 and self._request is not None and is_discovery(self._request):
+        if code > 500 and self._request is not None and self._request.is_discovery:
             code, make = 502, text_response
         head, body = make(
             code, message, hop=hop, request_id=request_id, retry_after=retry_after, close=close

@@ -89,7 +89,7 @@ class Setting:
             registry=self.registry,
             clusters=None,  # type: ignore[arg-type]
             api=None,  # type: ignore[arg-type]
-            json_kube=None,  # type: ignore[arg-type]
+            pipeops_kube=None,  # type: ignore[arg-type]
             scope=self.scope,  # type: ignore[arg-type]
             ready=lambda: None,
         )
