@@ -10,11 +10,10 @@ if __name__ == "__main__":
     ROOT = Path(__file__).resolve().parents[2]
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from tests.fuzz import harness
-from tests.support.mux import GROWING, TINY, Recorder, parse
-
 from pipeops.protocol.mux import Role, Session
 from pipeops.protocol.mux.frames import GO_AWAY, pack
+from tests.fuzz import harness
+from tests.support.mux import GROWING, TINY, Recorder, parse
 
 
 class Sink(Recorder):

@@ -3,6 +3,7 @@
 import importlib
 
 import pytest
+
 from tests.fuzz import harness
 
 TARGETS = sorted(path.name for path in harness.CORPUS.iterdir())

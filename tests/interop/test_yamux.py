@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support import gobuild
-from tests.support.processes import die_with_parent
 
 from pipeops.protocol.errors import SessionDraining
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.mux import GoAwayCode, Role, Session, Termination
+from tests.support import gobuild
+from tests.support.processes import die_with_parent
 
 pytestmark = [pytest.mark.go, pytest.mark.slow]
 

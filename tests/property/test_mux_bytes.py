@@ -2,10 +2,10 @@
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.support.mux import TINY, frame
 
 from pipeops.protocol.mux import Role, Session
 from pipeops.protocol.mux.frames import ACK, DATA, FIN, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE
+from tests.support.mux import TINY, frame
 
 
 class Journal:

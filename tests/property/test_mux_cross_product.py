@@ -1,7 +1,6 @@
 """Every state of a stream meets every input; the transition table says what must happen."""
 
 import pytest
-from tests.support.mux import frame, parse, server
 
 from pipeops.protocol.errors import LocalProtocolError
 from pipeops.protocol.mux.frames import DATA, FIN, RST, SYN, WINDOW_UPDATE
@@ -16,6 +15,7 @@ from pipeops.protocol.mux.stream_state import (
     TRANSITIONS,
     Input,
 )
+from tests.support.mux import frame, parse, server
 
 NAMES = {
     IDLE: "idle",

@@ -5,7 +5,6 @@ from dataclasses import replace
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from tests.support.mux import TINY, client, frame, parse
 
 from pipeops.protocol.mux.frames import (
     DATA,
@@ -18,6 +17,7 @@ from pipeops.protocol.mux.frames import (
     WINDOW_UPDATE,
     GoAwayCode,
 )
+from tests.support.mux import TINY, client, frame, parse
 
 # Room for everything, so that the model need not know about refusals.
 ROOMY = replace(TINY, max_streams=1_000, accept_backlog=1_000, max_pending_total=10**6)

@@ -3,6 +3,7 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+
 from tests.support.mux import GROWING, TINY, client, server
 
 # More streams spread the actions so thin that no window ever closes.

@@ -1,6 +1,7 @@
 """The property tests notice bugs: each of the seven classic ones is planted and must be caught."""
 
 import pytest
+
 from tests.property.plant_bugs import SEVEN, survives
 
 

@@ -1,10 +1,8 @@
 """A real Kubernetes control plane on loopback: etcd, kube-apiserver and kube-controller-manager, with RBAC and audit."""
 
 import json
-import os
 import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +18,7 @@ from tests.support.certificates import (
     write_kubeconfig,
 )
 from tests.support.kubeapi import KubeApi, KubeApiError
+from tests.support.kubectl import Kubectl
 from tests.support.processes import Child, ChildExitedError, free_port, progress, wait_until
 from tests.support.programs import Programs
 
@@ -40,8 +39,10 @@ class ApiServer:
         ca_file: The authority that signed the server's certificate.
         admin_kubeconfig: A member of `system:masters`.
         agent_kubeconfig: The ServiceAccount `pipeops-system/pipeops-agent` with `deploy/manifests/rbac.yaml` only.
-        kubectl: A kubectl of the server's own release.
+        programs: The binaries it runs.
+        kubectl: A kubectl binary of the server's own release.
         audit_log: JSON lines, level Metadata, every request; read it with `tests.support.audit`.
+        node_log: What the stub kubelet was asked for, and by which protocol.
         admin: A client with the administrator's certificate.
     """
 
@@ -49,7 +50,7 @@ class ApiServer:
         self,
         programs: Programs,
         *,
-        nodes: int = 0,
+        nodes: int = 1,
         controllers: bool = True,
         scheduler: bool = False,
         extra_args: tuple[str, ...] = (),
@@ -58,7 +59,8 @@ class ApiServer:
 
         Args:
             programs: What `programs.find_programs()` found.
-            nodes: Stub nodes, named `node-1`, `node-2`, …
+            nodes: Stub nodes, named `node-1`, `node-2`, …; the API server hands WebSockets through to those
+                with an even number and translates them to SPDY for the others.
             controllers: Run kube-controller-manager (Deployments, ServiceAccounts, garbage collection).
             scheduler: Run kube-scheduler; otherwise the stub nodes take unscheduled pods themselves.
             extra_args: Further flags of kube-apiserver.
@@ -69,8 +71,9 @@ class ApiServer:
         self.admin_kubeconfig = self.directory / "admin.kubeconfig"
         self.agent_kubeconfig = self.directory / "agent.kubeconfig"
         self.audit_log = self.directory / "audit.log"
+        self.node_log = self.directory / "node.log"
         self.node_names = [f"node-{number + 1}" for number in range(nodes)]
-        self._programs = programs
+        self.programs = programs
         self._controllers = controllers and programs.controller_manager is not None
         self._scheduler = scheduler and programs.scheduler is not None
         self._extra_args = extra_args
@@ -150,7 +153,7 @@ class ApiServer:
 
     def start_apiserver(self) -> None:
         """Start kube-apiserver again, on the same port, with the same state."""
-        child = self._spawn("kube-apiserver", self._programs.apiserver, self._apiserver_args())
+        child = self._spawn("kube-apiserver", self.programs.apiserver, self._apiserver_args())
         wait_until(self.admin.ready, "kube-apiserver", timeout=90, children=[child])
 
     def restart_apiserver(self, *, kill: bool = False) -> None:
@@ -179,35 +182,13 @@ class ApiServer:
         """A client certificate for any user, for example to compare with an impersonated one."""
         return self._authority.client(f"user-{secrets.token_hex(4)}", name, *groups)
 
-    def run_kubectl(
-        self,
-        *arguments: str,
-        kubectl: Path | None = None,
-        kubeconfig: Path | None = None,
-        stdin: bytes | None = None,
-        timeout: float = 60,
-        check: bool = True,
-    ) -> subprocess.CompletedProcess[bytes]:
-        """Run kubectl to its end; with `check`, a failure raises `AssertionError` with its output."""
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.directory),  # its discovery cache must not outlive the cluster
-            "KUBECONFIG": str(kubeconfig or self.admin_kubeconfig),
-        }
-        done = subprocess.run(
-            [str(kubectl or self.kubectl), *arguments],
-            input=stdin if stdin is not None else b"",
-            capture_output=True,
-            timeout=timeout,
-            env=environment,
-            check=False,
+    def kubectl_client(
+        self, *, binary: Path | None = None, kubeconfig: Path | None = None
+    ) -> Kubectl:
+        """kubectl as the administrator, or with another binary or kubeconfig."""
+        return Kubectl(
+            binary or self.kubectl, kubeconfig or self.admin_kubeconfig, home=self.directory
         )
-        if check and done.returncode != 0:
-            command = " ".join(arguments)
-            raise AssertionError(
-                f"kubectl {command}: exit {done.returncode}\n{done.stdout.decode()}{done.stderr.decode()}"
-            )
-        return done
 
     def new_namespace(self, prefix: str = "test") -> str:
         """Create a namespace of its own for a test, usable at once."""
@@ -270,7 +251,7 @@ class ApiServer:
                     )
                 self._admin = self.client(user=self._clients["admin"])
                 self._etcd_url = f"http://127.0.0.1:{free_port()}"
-                self._spawn("etcd", self._programs.etcd, self._etcd_args())
+                self._spawn("etcd", self.programs.etcd, self._etcd_args())
                 self.start_apiserver()
             except ChildExitedError as error:
                 # Another process took a port between our look and the server's bind.
@@ -336,10 +317,10 @@ class ApiServer:
         ]
 
     def _start_controllers(self) -> None:
-        if self._controllers and self._programs.controller_manager is not None:
+        if self._controllers and self.programs.controller_manager is not None:
             self._spawn(
                 "kube-controller-manager",
-                self._programs.controller_manager,
+                self.programs.controller_manager,
                 [
                     *self._component_args("kube-controller-manager"),
                     f"--root-ca-file={self.ca_file}",
@@ -351,9 +332,9 @@ class ApiServer:
                     "--kube-api-burst=400",
                 ],
             )
-        if self._scheduler and self._programs.scheduler is not None:
+        if self._scheduler and self.programs.scheduler is not None:
             arguments = self._component_args("kube-scheduler")
-            self._spawn("kube-scheduler", self._programs.scheduler, arguments)
+            self._spawn("kube-scheduler", self.programs.scheduler, arguments)
 
     def _component_args(self, name: str) -> list[str]:
         kubeconfig = self.directory / f"{name}.kubeconfig"
@@ -368,7 +349,7 @@ class ApiServer:
         ]
 
     def _install_agent_rbac(self) -> None:
-        self.run_kubectl("apply", "--server-side", "-f", str(RBAC))
+        self.kubectl_client().run("apply", "--server-side", "-f", str(RBAC))
         if self._controllers:
             path = "/api/v1/namespaces/default/serviceaccounts/default"
             wait_until(
@@ -405,7 +386,7 @@ class ApiServer:
         child = Child(
             "node",
             [sys.executable, *arguments],
-            log=self.directory / "node.log",
+            log=self.node_log,
             cwd=REPOSITORY,
         )
         self._children["node"] = child

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from tests.support.apiserver import ApiServer
 from tests.support.processes import progress
 from tests.support.programs import find_programs
@@ -11,7 +12,7 @@ from tests.support.programs import find_programs
 
 @pytest.fixture(scope="session")
 def apiserver() -> Iterator[ApiServer]:
-    """A running cluster with one stub node; skips, or fails if `PIPEOPS_TEST_REQUIRE_CLUSTER` is set, without binaries."""
+    """A running cluster with two stub nodes; skips, or fails if `PIPEOPS_TEST_REQUIRE_CLUSTER` is set, without binaries."""
     programs, reason = find_programs()
     if programs is None:
         message = f"no Kubernetes API server: {reason}"
@@ -19,7 +20,7 @@ def apiserver() -> Iterator[ApiServer]:
         if os.environ.get("PIPEOPS_TEST_REQUIRE_CLUSTER"):
             pytest.fail(message)
         pytest.skip(message)
-    with ApiServer(programs) as server:
+    with ApiServer(programs, nodes=2) as server:
         yield server
 
 

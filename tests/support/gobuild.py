@@ -95,7 +95,7 @@ def build(
     if target.exists():
         return Built(target)
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / ".lock", f"the build of {name}"):
+    with locked(folder / ".lock", f"the build of {name}"):
         if not target.exists():
             _compile(command, module, target)
     return Built(target)
@@ -157,7 +157,8 @@ def _tick(done: threading.Event, name: str, began: float) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, what: str) -> Iterator[None]:
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock file against other processes; says so when it has to wait."""
     with path.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

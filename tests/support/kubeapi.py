@@ -1,10 +1,9 @@
-"""A small blocking client of the Kubernetes API for fixtures: one connection for each thread, no retries of writes."""
+"""A small blocking client of the Kubernetes API for fixtures: a connection for each request, no retries."""
 
 import contextlib
 import http.client
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,6 @@ class KubeApi:
         self._tls = ssl.create_default_context(cafile=str(ca_file))
         if client is not None:
             self._tls.load_cert_chain(client.certificate, client.key)
-        self._local = threading.local()
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
         return self.request("GET", path + _query(query))
@@ -80,7 +78,7 @@ class KubeApi:
 
         Raises:
             KubeApiError: Status 400 or above.
-            OSError: The server cannot be reached, or closed the connection of a write.
+            OSError: The server cannot be reached.
             http.client.HTTPException: It does not speak HTTP.
         """
         status, answer = self.raw(method, path, body, content_type=content_type, headers=headers)
@@ -100,19 +98,10 @@ class KubeApi:
         """One request; the status and the body as they came."""
         payload = None if body is None else json.dumps(body).encode()
         sent = {**self._headers, **({"Content-Type": content_type} if payload else {})}
-        sent |= headers or {}
-        # A server that restarted has closed our kept connection: a GET may go again, a write may not.
-        for last in (False, True) if method == "GET" else (True,):
-            connection = self._connection(fresh=method != "GET")
-            try:
-                connection.request(method, path, payload, sent)
-                response = connection.getresponse()
-                return response.status, response.read()
-            except (OSError, http.client.HTTPException):
-                self.close()
-                if last:
-                    raise
-        raise AssertionError("unreachable")
+        with contextlib.closing(self._open(self._timeout)) as connection:
+            connection.request(method, path, payload, sent | (headers or {}))
+            response = connection.getresponse()
+            return response.status, response.read()
 
     def ready(self) -> bool:
         """Whether `/readyz` says ok."""
@@ -124,8 +113,7 @@ class KubeApi:
     def watch(self, path: str, *, timeout: float, **query: str) -> Iterator[dict[str, Any]]:
         """Events of a watch until the server ends it after `timeout` seconds, on a connection of its own."""
         query |= {"watch": "true", "timeoutSeconds": str(int(timeout))}
-        connection = self._open(timeout + 10)
-        with contextlib.closing(connection):
+        with contextlib.closing(self._open(timeout + 10)) as connection:
             connection.request("GET", path + _query(query), headers=self._headers)
             response = connection.getresponse()
             if response.status >= 400:
@@ -133,40 +121,8 @@ class KubeApi:
             while line := response.readline():
                 yield json.loads(line)
 
-    def close(self) -> None:
-        """Close this thread's connection; the next request opens another."""
-        connection = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._local.connection = None
-
-    def _connection(self, *, fresh: bool) -> http.client.HTTPSConnection:
-        connection = getattr(self._local, "connection", None)
-        if fresh and connection is not None and _stale(connection):
-            connection.close()
-            connection = None
-        if connection is None:
-            connection = self._local.connection = self._open(self._timeout)
-        return connection
-
     def _open(self, timeout: float) -> http.client.HTTPSConnection:
         return http.client.HTTPSConnection(*self._address, timeout=timeout, context=self._tls)
-
-
-def _stale(connection: http.client.HTTPSConnection) -> bool:
-    """Whether the server has closed (or said something on) an idle connection."""
-    if connection.sock is None:
-        return False
-    connection.sock.settimeout(0)
-    try:
-        return len(connection.sock.recv(1)) >= 0
-    except (ssl.SSLWantReadError, BlockingIOError):
-        return False
-    except OSError:
-        return True
-    finally:
-        with contextlib.suppress(OSError, AttributeError):
-            connection.sock.settimeout(connection.timeout)
 
 
 def _query(query: dict[str, str]) -> str:

@@ -32,7 +32,7 @@ class RemoteProtocolError(ProtocolError):
     """The peer sent something that the protocol forbids."""
 
 
-class StreamLimitReached(ProtocolError):  # noqa: N818 -- a condition of the peer or the load, not a fault
+class StreamLimitReached(ProtocolError):
     """The session has no room for one more stream; others must end first."""
 
     retryable: ClassVar[bool] = True
@@ -43,7 +43,7 @@ class StreamLimitReached(ProtocolError):  # noqa: N818 -- a condition of the pee
         self.limit = limit
 
 
-class SessionClosed(ProtocolError):  # noqa: N818 -- see StreamLimitReached
+class SessionClosed(ProtocolError):
     """The session has ended; a new one may be open already or soon."""
 
     retryable: ClassVar[bool] = True

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from tests.support.mux import TINY, Recorder, client, frame, parse, server
 
 from pipeops.protocol.errors import SessionClosed, SessionDraining, StreamLimitReached
 from pipeops.protocol.mux import GoAwayCode, Role, Session, Termination
@@ -18,6 +17,7 @@ from pipeops.protocol.mux.frames import (
     UINT32_MAX,
     WINDOW_UPDATE,
 )
+from tests.support.mux import TINY, Recorder, client, frame, parse, server
 
 
 def carry(source, target):

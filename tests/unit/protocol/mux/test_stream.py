@@ -1,12 +1,12 @@
 """What one stream promises: order, back-pressure, credit, endings."""
 
 import pytest
-from tests.support.mux import TINY, frame, parse, server
 
 from pipeops.protocol.errors import LocalProtocolError
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.mux import Role, Session
 from pipeops.protocol.mux.frames import ACK, DATA, FIN, RST, SYN, WINDOW_UPDATE
+from tests.support.mux import TINY, frame, parse, server
 
 WINDOW = TINY.initial_window
 

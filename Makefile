@@ -1,0 +1,96 @@
+# PipeOps: every task of this repository. `make` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV ?= .venv
+export PYTHON VENV
+
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+# What a layer needs is found by its tests; a layer that has none yet is left out.
+layer = $(wildcard $(addprefix tests/,$(1)))
+ARGS ?=
+
+# One line when a step passes; all that it said when it fails.
+step = began=$$SECONDS; if said=$$($(2) 2>&1); then echo "ok: $(1) ($$((SECONDS - began)) s)"; \
+    else echo "$$said"; echo "FAILED: $(1)   ($(2))"; exit 1; fi
+
+.PHONY: help
+help: ## this list
+	@echo "usage: make TARGET [ARGS='…']     e.g. make unit ARGS='-k windows'"
+	@echo
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+
+.PHONY: up
+up: .control ## start everything on this machine; Ctrl-C stops it
+	@exec $(BIN)/pipeops up $(ARGS)
+
+
+.PHONY: test
+test: .dev ## unit, property, contract and integration tests for what is present; says what was skipped
+	@$(PYTEST) -q $(call layer,unit property contract conformance interop integration) $(ARGS)
+
+.PHONY: check
+check: .dev ## what a commit must pass (under two minutes): format, lint, types, import rules, unit tests
+	@$(call step,format,$(BIN)/ruff format --check .)
+	@$(call step,lint,$(BIN)/ruff check .)
+	@$(call step,import rules,$(BIN)/lint-imports)
+	@$(call step,types,$(BIN)/mypy)
+	@$(PYTEST) -q tests/unit $(ARGS)
+
+.PHONY: format
+format: .dev ## format the code and apply safe lint fixes
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+.PHONY: unit property contract conformance integration interop docs e2e chaos
+unit: .dev ## unit tests
+	@$(PYTEST) -q tests/unit $(ARGS)
+property: .dev ## property tests; ARGS='--hypothesis-profile=ci' for more examples
+	@$(PYTEST) -q $(or $(call layer,property),$(error there are no property tests yet)) $(ARGS)
+contract: .dev ## the same cases on the simulated cluster and on a real API server
+	@$(PYTEST) -q $(or $(call layer,contract),$(error there are no contract tests yet)) $(ARGS)
+conformance: .dev ## each of our ends against scripted peers that speak the PipeOps dialect
+	@$(PYTEST) -q $(or $(call layer,conformance),$(error there are no conformance tests yet)) $(ARGS)
+interop: .dev ## our multiplexer against hashicorp/yamux (needs Go)
+	@$(PYTEST) -q $(or $(call layer,interop),$(error there are no interop tests yet)) $(ARGS)
+integration: .dev ## real sockets, real processes, real API server (needs Go, or KUBEBUILDER_ASSETS)
+	@$(PYTEST) -q $(or $(call layer,integration),$(error there are no integration tests yet)) $(ARGS)
+docs: .dev ## run the commands and check the tables of the documentation
+	@$(PYTEST) -q tests/docs $(ARGS)
+e2e: .dev ## kubectl through the tunnel, flow by flow; prints the matrix
+	@$(PYTEST) -q $(or $(call layer,e2e),$(error there are no end-to-end tests yet)) $(ARGS)
+chaos: .dev ## killed processes, dropped networks, restarted API servers
+	@$(PYTEST) -q $(or $(call layer,chaos),$(error there are no chaos tests yet)) $(ARGS)
+
+.PHONY: bench
+bench: .dev ## compare with nginx and with no tunnel at all; ARGS=--quick for a short run
+	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: fuzz
+fuzz: .fuzz ## fuzz every parser of foreign bytes; ARGS=-max_total_time=60 for how long each (seconds)
+	@for target in tests/fuzz/fuzz_*.py; do \
+	    echo "== $$target"; $(BIN)/python $$target $(or $(ARGS),-max_total_time=60); done
+
+.PHONY: reference
+reference: .dev ## write the generated pages of docs/reference again
+	@$(BIN)/python docs/reference/generate.py
+
+.PHONY: lock
+lock: .lock ## resolve requirements/*.txt again, keeping pins; ARGS=--upgrade for newest
+	@requirements/resolve $(ARGS)
+
+.PHONY: clean
+clean: ## remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+# The environment: made when missing, renewed when a lock file changes.
+.PHONY: .control .dev .fuzz .lock
+.control .dev .fuzz .lock: .%:
+	@requirements/environment $*

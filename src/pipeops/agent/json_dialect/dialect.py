@@ -1,0 +1,145 @@
+"""JsonDialect: gives each message of the PipeOps dialect to the requests of its lane."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from pipeops.agent.json_dialect.exchange import Pool
+from pipeops.agent.json_dialect.requests import Backend, LaneRequests
+from pipeops.agent.lane import Lane
+from pipeops.agent.proxy.identity import IdentityRule
+from pipeops.protocol.messages.envelope import Envelope
+from pipeops.protocol.messages.payload import Payload
+from pipeops.protocol.messages.proxying import (
+    ProxyCancel,
+    ProxyRequestChunk,
+    ProxyRequestPayload,
+    ProxyRequestStreamEnd,
+)
+from pipeops.runtime.budget import Budget
+from pipeops.runtime.logs import get_logger
+from pipeops.tunnel.outbox import Outbox
+
+log = get_logger(__name__)
+
+MAX_WAITING = 64 * 1024 * 1024  # bytes of answers and bodies of all lanes together
+MAX_BUFFERED = 32 * 1024 * 1024  # one answer in one message; it is held several times while sent
+
+_TYPES = frozenset(
+    (
+        ProxyRequestPayload.TYPE,
+        ProxyRequestChunk.TYPE,
+        ProxyRequestStreamEnd.TYPE,
+        ProxyCancel.TYPE,
+    )
+)
+
+
+class JsonDialect:
+    """Serves `proxy_request` and what belongs to it; a `JsonRequests`.
+
+    Requests carry the control plane's credentials (design §2, "Identity"). Give it a pool whose TLS presents no
+    certificate of the agent: a request without credentials must reach the API server as nobody's.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        identity: IdentityRule,
+        *,
+        host: str,
+        wall: Callable[[], datetime],
+        base_path: bytes = b"",
+        max_waiting: int = MAX_WAITING,
+        max_buffered: int = MAX_BUFFERED,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._backend = Backend(
+            pool=pool,
+            host=host.encode(),
+            base_path=base_path.rstrip(b"/"),
+            identity=identity,
+            budget=Budget(max_waiting),
+            max_buffered=max_buffered,
+            wall=wall,
+            call_later=(loop or asyncio.get_running_loop()).call_later,
+        )
+        self._lanes: dict[Lane, LaneRequests] = {}
+
+    @property
+    def live(self) -> int:
+        """Requests under way."""
+        return sum(len(requests) for requests in self._lanes.values())
+
+    @property
+    def waiting(self) -> int:
+        """Bytes kept in memory for slow readers."""
+        return self._backend.budget.taken
+
+    def on_request(self, lane: Lane, message: Envelope) -> bool:
+        """JsonRequests: one message."""
+        if message.type not in _TYPES:
+            requests = self._lanes.get(lane)
+            if requests is not None:
+                requests.skip_binary_body()
+            return False
+        requests = self._of(lane)
+        requests.skip_binary_body()
+        try:
+            self._dispatch(requests, message)
+        except Exception:  # boundary: a bug of ours ends this request only
+            log.exception("request failed", message_type=message.type)
+            requests.broken(message)
+        return True
+
+    def _dispatch(self, requests: LaneRequests, message: Envelope) -> None:
+        match message.type:
+            case ProxyRequestPayload.TYPE:
+                requests.request(message)
+            case ProxyRequestChunk.TYPE:
+                requests.chunk(message, last=False)
+            case ProxyRequestStreamEnd.TYPE:
+                requests.chunk(message, last=True)
+            case ProxyCancel.TYPE:
+                requests.cancel(message)
+            case _:
+                raise ValueError(message.type)
+
+    def on_binary(self, lane: Lane, data: bytes) -> bool:
+        """JsonRequests: the body of a `body_binary` request."""
+        requests = self._lanes.get(lane)
+        return requests is not None and requests.binary_body(data)
+
+    def on_lane_lost(self, lane: Lane) -> None:
+        """JsonRequests: end its requests."""
+        requests = self._lanes.pop(lane, None)
+        if requests is not None:
+            lane.link.on_resumed.discard(requests.outbox.resume)
+            requests.lost()
+
+    def _of(self, lane: Lane) -> LaneRequests:
+        requests = self._lanes.get(lane)
+        if requests is None:
+            outbox = Outbox(lane.link)
+            requests = self._lanes[lane] = LaneRequests(self._backend, _Sender(lane), outbox)
+            lane.link.on_resumed.add(outbox.resume)
+        return requests
+
+
+class _Sender:
+    """AnswerLane of one lane."""
+
+    __slots__ = ("_lane",)
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+
+    @property
+    def multiplexed(self) -> bool:
+        return self._lane.multiplexing.is_set()
+
+    def send(self, kind: str, payload: Payload, *, request_id: str | None = None) -> None:
+        self._lane.send(kind, payload, request_id=request_id)
+
+    def send_binary(self, data: bytes) -> None:
+        self._lane.link.send_message(data)

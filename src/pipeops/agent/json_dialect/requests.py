@@ -1,0 +1,234 @@
+"""LaneRequests: the requests of one lane, from their messages to their ends."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from pipeops.agent.json_dialect.answer import Answer, AnswerLane, BufferedAnswer, StreamedAnswer
+from pipeops.agent.json_dialect.exchange import JsonExchange, Pool
+from pipeops.agent.json_dialect.impersonation import check_impersonation
+from pipeops.agent.proxy.identity import IdentityRefused, IdentityRule
+from pipeops.protocol.exchange.events import (
+    Aborted,
+    BodyChunk,
+    BodyEnd,
+    RequestHead,
+    ResponseHead,
+)
+from pipeops.protocol.exchange.pipeops import (
+    IncomingRequest,
+    read_request,
+    split_binary_body,
+)
+from pipeops.protocol.exchange.status import Hop, status_body
+from pipeops.protocol.messages.envelope import Envelope
+from pipeops.protocol.messages.payload import MessageRejected
+from pipeops.protocol.messages.proxying import ProxyError, ProxyRequestChunk
+from pipeops.runtime.budget import Budget
+from pipeops.runtime.logs import get_logger
+from pipeops.tunnel.outbox import Outbox
+
+log = get_logger(__name__)
+
+MAX_REQUESTS = 1024  # under way on one lane
+MAX_SECONDS = 24 * 3600.0  # longest deadline that is obeyed; the Go agent's for WebSockets
+_WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS"))
+
+
+@dataclass(slots=True, kw_only=True)
+class Backend:
+    """What all lanes share.
+
+    Attributes:
+        pool: connections to the API server whose TLS carries no client certificate of the agent: requests
+            have the control plane's credential or none.
+        host: value of Host.
+        base_path: path of the API server's URL, without a slash at its end.
+        budget: bytes that answers and bodies may keep waiting, all together.
+        max_buffered: largest answer given in one message.
+    """
+
+    pool: Pool
+    host: bytes
+    base_path: bytes
+    identity: IdentityRule
+    budget: Budget
+    max_buffered: int
+    wall: Callable[[], datetime]
+    call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle]
+
+
+class LaneRequests:
+    """Keeps order per request, whatever other requests do."""
+
+    def __init__(self, backend: Backend, lane: AnswerLane, outbox: Outbox) -> None:
+        self._backend = backend
+        self._lane = lane
+        self._live: dict[str, JsonExchange] = {}
+        self._awaiting_body: tuple[str, IncomingRequest] | None = None
+        self.outbox = outbox
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    # -- messages --------------------------------------------------------------------------
+
+    def request(self, message: Envelope) -> None:
+        """`proxy_request`."""
+        request_id = message.request_id
+        if not request_id:
+            log.warning("proxy_request without request_id dropped")
+            return
+        if request_id in self._live:
+            log.warning("proxy_request with the id of a live one dropped")
+            return
+        try:
+            incoming = read_request(message.payload, now=self._backend.wall())
+            if incoming.service is not None:
+                raise MessageRejected("invalid service name: this agent serves no Services yet")
+            if incoming.body_follows and self._lane.multiplexed:
+                raise MessageRejected("body_binary beside a multiplexed session")
+        except MessageRejected as error:
+            self.reject(request_id, error.reason)
+            return
+        if incoming.body_follows:
+            self._awaiting_body = (request_id, incoming)
+            return
+        self._start(request_id, incoming, incoming.body)
+
+    def binary_body(self, data: bytes) -> bool:
+        """The binary message behind a `body_binary` request; False if none is awaited."""
+        if self._awaiting_body is None:
+            return False
+        (request_id, incoming), self._awaiting_body = self._awaiting_body, None
+        try:
+            named, body = split_binary_body(data)
+            if named != request_id:
+                raise MessageRejected("a binary body of another request")
+        except MessageRejected as error:
+            self.reject(request_id, error.reason)
+            return True
+        self._start(request_id, incoming, body)
+        return True
+
+    def skip_binary_body(self) -> None:
+        """A text message came where a binary body had to come."""
+        if self._awaiting_body is not None:
+            (request_id, _), self._awaiting_body = self._awaiting_body, None
+            self.reject(request_id, "the binary body did not follow its request")
+
+    def chunk(self, message: Envelope, *, last: bool) -> None:
+        """`proxy_request_chunk` and `proxy_request_stream_end`; for unknown requests they are late."""
+        exchange = self._live.get(message.request_id or "")
+        if exchange is None:
+            return
+        try:
+            data = b"" if last else message.decode(ProxyRequestChunk).content()
+        except MessageRejected as error:
+            exchange.give_up(Aborted(400, f"invalid request: {error.reason}", Hop.CONTROL_PLANE))
+            return
+        exchange.push(data, last=last)
+
+    def cancel(self, message: Envelope) -> None:
+        """`proxy_cancel`: the API server's work ends too."""
+        exchange = self._live.get(message.request_id or "")
+        if exchange is not None:
+            exchange.give_up(Aborted(502, "request cancelled", Hop.CONTROL_PLANE))
+
+    def broken(self, message: Envelope) -> None:
+        """Handling a message failed because of a bug of ours."""
+        exchange = self._live.get(message.request_id or "")
+        if exchange is not None:
+            exchange.give_up(Aborted(502, "internal error in the agent", Hop.AGENT))
+        elif message.request_id:
+            self.reject(message.request_id, "internal error in the agent")
+
+    def reject(self, request_id: str, reason: str) -> None:
+        """Answer something that was never started."""
+        text = reason if reason.startswith("invalid ") else f"invalid request: {reason}"
+        self._lane.send(ProxyError.TYPE, ProxyError(error=text), request_id=request_id)
+
+    def lost(self) -> None:
+        """The lane is gone."""
+        for exchange in list(self._live.values()):
+            exchange.drop()
+        self.outbox.close()
+
+    # -- exchanges -------------------------------------------------------------------------
+
+    def _start(self, request_id: str, incoming: IncomingRequest, body: bytes) -> None:
+        backend, head = self._backend, incoming.head
+        exchange = JsonExchange(
+            request_id,
+            backend.pool,
+            backend.budget,
+            self._over,
+            to_head_request=head.method == b"HEAD",
+            body_to_come=incoming.streamed_body,
+        )
+        answer = self._answer(exchange, streamed=incoming.streamed_answer)
+        try:
+            check_impersonation(head.headers, backend.identity)
+        except IdentityRefused as refusal:
+            self._refuse(request_id, answer, str(refusal))
+            return
+        if len(self._live) >= MAX_REQUESTS:
+            answer.take(Aborted(503, f"more than {MAX_REQUESTS} requests on one tunnel", Hop.AGENT))
+            return
+        seconds = incoming.seconds
+        if seconds is not None and seconds <= 0:
+            answer.take(Aborted(504, "it had passed before the request arrived", Hop.AGENT))
+            return
+        self._live[request_id] = exchange
+        if seconds is not None:
+            exchange.timer = backend.call_later(
+                min(seconds, MAX_SECONDS), partial(_timed_out, exchange, seconds)
+            )
+        length = None if incoming.streamed_body else len(body)
+        request = render(head, length, host=backend.host, base_path=backend.base_path)
+        if length == 0:
+            exchange.replay = request
+        exchange.start(request + body, answer)
+
+    def _answer(self, exchange: JsonExchange, *, streamed: bool) -> Answer:
+        backend = self._backend
+        if streamed:
+            return StreamedAnswer(
+                self._lane, self.outbox, backend.budget, exchange.request_id, exchange.drained
+            )
+        return BufferedAnswer(
+            self._lane,
+            self.outbox,
+            backend.budget,
+            exchange.request_id,
+            limit=backend.max_buffered,
+        )
+
+    def _refuse(self, request_id: str, answer: Answer, message: str) -> None:
+        """A decision of ours is an answer, not a failure: the user reads it as a Status."""
+        body = status_body(403, message, hop=Hop.AGENT, request_id=request_id)
+        answer.take(ResponseHead(403, [(b"Content-Type", b"application/json")]))
+        answer.take(BodyChunk(body))
+        answer.take(BodyEnd())
+
+    def _over(self, exchange: JsonExchange) -> None:
+        if self._live.get(exchange.request_id) is exchange:
+            del self._live[exchange.request_id]
+
+
+def _timed_out(exchange: JsonExchange, seconds: float) -> None:
+    exchange.give_up(Aborted(504, f"no complete answer within {seconds:g} s", Hop.AGENT))
+
+
+def render(head: RequestHead, length: int | None, *, host: bytes, base_path: bytes) -> bytes:
+    """Request head as it goes to the API server; a `length` of None is a chunked body."""
+    lines = [b"%b %b%b HTTP/1.1\r\nHost: %b\r\n" % (head.method, base_path, head.target, host)]
+    lines += [b"%b: %b\r\n" % header for header in head.headers]
+    if length is None:
+        lines.append(b"Transfer-Encoding: chunked\r\n")
+    elif length or head.method not in _WITHOUT_BODY:
+        lines.append(b"Content-Length: %d\r\n" % length)
+    lines.append(b"\r\n")
+    return b"".join(lines)

@@ -1,0 +1,87 @@
+"""StreamAcceptor: reads the head of each stream the control plane opens, and gives it to the handler of its kind."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from pipeops.agent.proxy.failure import Report, StreamFailure
+from pipeops.protocol.errors import RemoteProtocolError
+from pipeops.protocol.exchange.native import StreamHead, StreamKind, decode_head, head_length
+from pipeops.protocol.exchange.status import Hop
+from pipeops.protocol.mux.stream import Stream
+
+
+class StreamHandler(Protocol):
+    """Serves streams of one kind."""
+
+    def start(
+        self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
+    ) -> None:
+        """Take over `failure.stream`: set its sink, return credit for `body`."""
+
+
+Announce = Callable[[int, str, Hop, str], None]
+
+
+class StreamAcceptor:
+    """Makes the first sink of every stream."""
+
+    def __init__(self, handlers: Mapping[StreamKind, StreamHandler], report: Report) -> None:
+        self._handlers = handlers
+        self._report = report
+        self.accepted = 0
+
+    def accept(self, stream: Stream, announce: Announce) -> "OpeningSink":
+        """A sink that waits for the stream's head."""
+        self.accepted += 1
+        return OpeningSink(self, stream, announce)
+
+    def opened(
+        self, stream: Stream, announce: Announce, received: bytes, total: int, *, fin: bool
+    ) -> None:
+        """The head is complete: `received` begins with it."""
+        head = decode_head(received[:total])
+        failure = StreamFailure(stream, head.request_id.hex().encode(), announce, self._report)
+        if not fin:  # else no more can come, so nobody waits for credit
+            stream.consumed(total)
+        handler = self._handlers.get(head.kind)
+        if handler is None:
+            failure.fail(
+                501,
+                f"this agent does not serve {head.kind.name.lower().replace('_', ' ')} streams",
+                Hop.AGENT,
+            )
+            return
+        handler.start(failure, head, memoryview(received)[total:], fin=fin)
+
+
+class OpeningSink:
+    """Collects the head of a stream; usually it comes in one piece."""
+
+    __slots__ = ("_acceptor", "_announce", "_received", "_stream")
+
+    def __init__(self, acceptor: StreamAcceptor, stream: Stream, announce: Announce) -> None:
+        self._acceptor = acceptor
+        self._stream = stream
+        self._announce = announce
+        self._received = b""
+
+    def on_data(self, data: memoryview, fin: bool) -> None:  # noqa: FBT001 - StreamSink's signature
+        """StreamSink: part of the head, perhaps more."""
+        received = self._received + bytes(data) if self._received else bytes(data)
+        try:
+            total = head_length(received)
+            if total is None or len(received) < total:
+                if fin:
+                    raise RemoteProtocolError("the stream ended within its head")
+                self._received = received
+                return
+            self._acceptor.opened(self._stream, self._announce, received, total, fin=fin)
+        except RemoteProtocolError as error:
+            self._announce(self._stream.id, "protocol", Hop.AGENT, str(error))
+            self._stream.reset()
+
+    def on_reset(self) -> None:
+        """StreamSink: nothing was started."""
+
+    def on_writable(self) -> None:
+        """StreamSink: nothing was sent."""

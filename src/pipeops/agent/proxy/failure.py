@@ -1,0 +1,49 @@
+"""StreamFailure: how a stream ends when it cannot end well."""
+
+from collections.abc import Callable
+
+from pipeops.agent.proxy.upstream import Discard
+from pipeops.protocol.exchange.native import Framing, encode_preface
+from pipeops.protocol.exchange.status import Hop, status_response
+from pipeops.protocol.mux.stream import Stream
+
+Announce = Callable[[int, str, Hop, str], None]  # stream id, code, hop, message
+Report = Callable[[str, int, Hop, str], None]  # request id, status, hop, message
+
+_CODES = {403: "refused", 503: "overloaded", 504: "timeout"}
+
+
+class StreamFailure:
+    """Answers with a metav1.Status while nothing was answered, else announces the end and resets.
+
+    Attributes:
+        request_id: hexadecimal, as both sides log it.
+        head_sent: set by the exchange once a response head is on its way.
+    """
+
+    __slots__ = ("_announce", "_report", "head_sent", "request_id", "stream")
+
+    def __init__(
+        self, stream: Stream, request_id: bytes, announce: Announce, report: Report
+    ) -> None:
+        self.stream = stream
+        self.request_id = request_id
+        self.head_sent = False
+        self._announce = announce
+        self._report = report
+
+    def fail(self, code: int, message: str, hop: Hop) -> None:
+        """End the stream with this failure."""
+        stream = self.stream
+        request_id = self.request_id.decode()
+        self._report(request_id, code, hop, message)
+        if stream.closed:
+            return
+        if self.head_sent or stream.local_finished:
+            self._announce(stream.id, _CODES.get(code, "failed"), hop, message)
+            stream.reset()
+            return
+        head, body = status_response(code, message, hop=hop, request_id=request_id)
+        stream.sink = Discard(stream)
+        preface = encode_preface(Framing.LENGTH, code, len(head), reusable=True)
+        stream.send(preface + head + body, True)

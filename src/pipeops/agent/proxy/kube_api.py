@@ -1,0 +1,277 @@
+"""KubeApiProxy: a tunnelled request becomes a request to the API server, as the user it is for."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeops.agent.proxy.failure import StreamFailure
+from pipeops.agent.proxy.identity import IdentityRefused, IdentityRule
+from pipeops.agent.proxy.pool import UpstreamPool
+from pipeops.agent.proxy.upstream import frame_body
+from pipeops.http1.head import HeadError, read_block
+from pipeops.protocol.errors import RemoteProtocolError
+from pipeops.protocol.exchange.native import UNKNOWN_LENGTH, HeadFlag, StreamHead
+from pipeops.protocol.exchange.principal import decode_principal
+from pipeops.protocol.exchange.status import Hop
+from pipeops.protocol.headers import ALLOWED_UPGRADES
+from pipeops.protocol.mux.stream import Stream
+from pipeops.runtime.tasks import TaskScope, TooManyTasksError
+
+MAX_CACHED_HEADS = (
+    512  # distinct (header block, principal) pairs; a client repeats its block exactly
+)
+
+_LINE = re.compile(rb"([A-Z]{1,32}) (/[\x21-\x7e]*) HTTP/1\.1\r\n")
+_WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS"))
+_UPGRADE = int(HeadFlag.UPGRADE)
+_CLOSE_DELIMITED = int(HeadFlag.CLOSE_DELIMITED)
+
+
+class Credentials(Protocol):
+    """The agent's own credential for the API server."""
+
+    @property
+    def generation(self) -> int:
+        """Grows whenever the credential has changed."""
+
+    def authorization(self) -> bytes | None:
+        """Value of the Authorization header, or None (client certificate)."""
+
+    def needs_refresh(self, now: float) -> bool:
+        """It must be refreshed before the next request."""
+
+    async def refresh(self) -> None:
+        """Fetch it anew."""
+
+    def invalidate(self) -> None:
+        """The API server answered 401."""
+
+
+@dataclass(slots=True)
+class RenderedHead:
+    """The part of a request head that does not change between requests of one client."""
+
+    lines: bytes
+    upgrade: bool
+    generation: int
+
+
+class KubeExchange:
+    """One request under way: what the connection needs to know, and how it fails."""
+
+    __slots__ = (
+        "_failure",
+        "_proxy",
+        "body_left",
+        "close_delimited",
+        "replay",
+        "stream",
+        "to_head_request",
+        "upgrade",
+    )
+
+    def __init__(
+        self,
+        proxy: "KubeApiProxy",
+        failure: StreamFailure,
+        head: StreamHead,
+        *,
+        to_head_request: bool,
+        body_left: int,
+    ) -> None:
+        self._proxy = proxy
+        self._failure = failure
+        self.stream: Stream = failure.stream
+        self.to_head_request = to_head_request
+        self.upgrade = bool(head.flags & _UPGRADE)
+        self.close_delimited = bool(head.flags & _CLOSE_DELIMITED)
+        self.body_left = body_left
+        self.replay: bytes | None = None
+
+    def failed(self, code: int, message: str, hop: Hop) -> None:
+        """Answer with a Status, or announce the broken end."""
+        self._failure.fail(code, message, hop)
+
+    def retry(self) -> bool:
+        """Once more on a new connection, if nothing of a body has been sent: the idle one was closed under us."""
+        replay, self.replay = self.replay, None
+        if replay is None:
+            return False
+        self._proxy.pool.dial(self, replay)
+        return True
+
+    def status(self, code: int) -> None:
+        """The API server answered."""
+        self._failure.head_sent = True
+        if code == 401:
+            self._proxy.credentials.invalidate()
+
+
+class KubeApiProxy:
+    """Strips, authorises and renders request heads; hands them to the pool.
+
+    The header block was sanitised by the control plane; it is parsed and stripped here again, because the
+    control plane is not trusted with the agent's identity (design §4).
+    """
+
+    def __init__(
+        self,
+        pool: UpstreamPool,
+        credentials: Credentials,
+        identity: IdentityRule,
+        scope: TaskScope,
+        *,
+        host: str,
+        now: Callable[[], float],
+        base_path: bytes = b"",
+    ) -> None:
+        self.pool = pool
+        self.credentials = credentials
+        self._identity = identity
+        self._scope = scope
+        self._host = host.encode()
+        self._now = now
+        self._base_path = base_path.rstrip(b"/")
+        self._rendered: dict[tuple[bytes, bytes], RenderedHead] = {}
+
+    def start(
+        self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
+    ) -> None:
+        """Begin a request on `failure.stream`; `body` is what of its body came with the head."""
+        if self.credentials.needs_refresh(self._now()):
+            held = HeldRequest(failure, head, bytes(body), fin=fin)
+            failure.stream.sink = held
+            try:
+                self._scope.spawn(self._refresh_and_send(held), name="credential")
+            except TooManyTasksError:
+                failure.fail(503, "the agent is renewing its credential, try again", Hop.AGENT)
+            return
+        self._send(failure, head, body, fin=fin)
+
+    async def _refresh_and_send(self, held: "HeldRequest") -> None:
+        try:
+            await self.credentials.refresh()
+        except Exception as error:  # noqa: BLE001 - whatever a credential plugin does, its user must be told
+            if not held.cancelled:
+                held.failure.fail(
+                    502, f"the agent has no credential for the Kubernetes API: {error}", Hop.AGENT
+                )
+            return
+        if not held.cancelled:
+            self._send(held.failure, held.head, memoryview(held.body()), fin=held.fin)
+
+    def _send(
+        self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
+    ) -> None:
+        stream = failure.stream
+        try:
+            match = _LINE.match(head.http_head)
+            if match is None:
+                raise HeadError(400, "malformed request line")
+            rendered = self._render(head.http_head[match.end() :], head.principal)
+        except IdentityRefused as refusal:
+            failure.fail(403, str(refusal), Hop.AGENT)
+            return
+        except (HeadError, RemoteProtocolError, ValueError) as error:
+            failure.fail(400, f"the agent cannot use this request: {error}", Hop.AGENT)
+            return
+        if bool(head.flags & _UPGRADE) is not rendered.upgrade:
+            failure.fail(400, "an upgrade must be named in head and header", Hop.AGENT)
+            return
+        method, target = match.groups()
+        length = head.body_length
+        chunked = length == UNKNOWN_LENGTH
+        exchange = KubeExchange(
+            self,
+            failure,
+            head,
+            to_head_request=method == b"HEAD",
+            body_left=-1 if chunked else length,
+        )
+        request = b"%b %b%b HTTP/1.1\r\n%bAudit-Id: %b\r\n%b\r\n" % (
+            method,
+            self._base_path,
+            target,
+            rendered.lines,
+            failure.request_id,
+            _framing_header(method, length, chunked=chunked),
+        )
+        size = len(body)
+        if size or (fin and chunked):
+            if not chunked:
+                if size > length or (fin and size != length):
+                    failure.fail(400, "the request body is not as long as declared", Hop.AGENT)
+                    return
+                exchange.body_left -= size
+            request += frame_body(body, last=fin, chunked=chunked)
+            stream.consumed(size)
+        elif fin and length:
+            failure.fail(400, "the request body is not as long as declared", Hop.AGENT)
+            return
+        elif not length:
+            exchange.replay = request
+        self.pool.send(exchange, request)
+
+    def _render(self, block: bytes, principal: bytes) -> RenderedHead:
+        key = (block, principal)
+        rendered = self._rendered.get(key)
+        if rendered is not None and rendered.generation == self.credentials.generation:
+            return rendered
+        parsed = read_block(block[:-2])
+        upgrade = parsed.upgrade
+        lines = parsed.forwarded
+        if upgrade is not None:
+            if upgrade not in ALLOWED_UPGRADES:
+                raise HeadError(400, f"upgrade to {upgrade.decode('latin-1')!r} is not allowed")
+            lines += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade
+        if not principal:
+            raise IdentityRefused("a request without a user is never run as the agent")
+        user = decode_principal(principal)
+        self._identity.check(user)
+        authorization = self.credentials.authorization()
+        if authorization is not None:
+            lines += b"Authorization: %b\r\n" % authorization
+        lines = b"Host: %b\r\n%b%b" % (self._host, lines, self._identity.headers(user))
+        rendered = RenderedHead(lines, upgrade is not None, self.credentials.generation)
+        if len(self._rendered) >= MAX_CACHED_HEADS:
+            self._rendered.pop(next(iter(self._rendered)))
+        self._rendered[key] = rendered
+        return rendered
+
+
+class HeldRequest:
+    """A sink while the credential is renewed: keeps at most a window of request body."""
+
+    __slots__ = ("_parts", "cancelled", "failure", "fin", "head")
+
+    def __init__(self, failure: StreamFailure, head: StreamHead, body: bytes, *, fin: bool) -> None:
+        self.failure = failure
+        self.head = head
+        self.fin = fin
+        self.cancelled = False
+        self._parts = [body]
+
+    def on_data(self, data: memoryview, fin: bool) -> None:  # noqa: FBT001 - StreamSink's signature
+        """StreamSink: keep; the window bounds it."""
+        self._parts.append(bytes(data))
+        self.fin = self.fin or fin
+
+    def on_reset(self) -> None:
+        """StreamSink: the client is gone."""
+        self.cancelled = True
+
+    def on_writable(self) -> None:
+        """StreamSink: nothing is being sent yet."""
+
+    def body(self) -> bytes:
+        """What has arrived."""
+        return b"".join(self._parts)
+
+
+def _framing_header(method: bytes, length: int, *, chunked: bool) -> bytes:
+    if chunked:
+        return b"Transfer-Encoding: chunked\r\n"
+    if length or method not in _WITHOUT_BODY:
+        return b"Content-Length: %d\r\n" % length
+    return b""

@@ -1,0 +1,233 @@
+"""UpstreamPool: connections to the API server, kept while idle, dialled when none is free."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeops.agent.proxy.upstream import Exchange, UpstreamConnection
+from pipeops.http1.read_buffer import ReadBuffer
+from pipeops.http1.tls import describe_ssl_error
+from pipeops.protocol.exchange.status import Hop
+from pipeops.runtime.tasks import TaskScope, TooManyTasksError
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is.
+
+    Attributes:
+        server_name: name its certificate must have; None without TLS.
+    """
+
+    host: str
+    port: int
+    ssl_context: ssl.SSLContext | None = None
+    server_name: str | None = None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolLimits:
+    """Bounds of a pool; times in seconds.
+
+    Attributes:
+        connect_timeout: TCP connect and TLS handshake together.
+        head_timeout: until the response head; generous, since admission webhooks may take 30 s each.
+        idle_timeout: idle connections are closed after this; below Go's server default of 3 min (IdleTimeout).
+        max_idle: idle connections kept.
+        max_connections: live ones; beyond it requests are refused with 503.
+    """
+
+    connect_timeout: float = 10.0
+    head_timeout: float = 300.0
+    idle_timeout: float = 90.0
+    max_idle: int = 256
+    max_connections: int = 16_384
+
+
+class UpstreamPool:
+    """Owns every connection to one API server; `run` sweeps out the idle and the stuck."""
+
+    def __init__(
+        self,
+        address: Callable[[], Address],
+        scope: TaskScope,
+        *,
+        limits: PoolLimits | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._address = address
+        self._scope = scope
+        self._limits = limits or PoolLimits()
+        self._loop = loop or asyncio.get_running_loop()
+        self._idle: list[UpstreamConnection] = []
+        self._live: set[UpstreamConnection] = set()
+        self._dialling = 0
+        self.read_buffer = ReadBuffer()
+        self.now = self._loop.time
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    @property
+    def idle(self) -> int:
+        """Connections kept for later requests."""
+        return len(self._idle)
+
+    def send(self, exchange: Exchange, request: bytes) -> None:
+        """Send a request on a free connection, or dial one for it."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.live:
+                connection.begin(exchange, request)
+                return
+        self.dial(exchange, request)
+
+    def dial(self, exchange: Exchange, request: bytes) -> None:
+        """Send a request on a new connection."""
+        limit = self._limits.max_connections
+        if len(self._live) + self._dialling >= limit:
+            exchange.failed(503, f"the agent has {limit} requests under way already", Hop.AGENT)
+            return
+        waiting = Waiting(exchange, request)
+        exchange.stream.sink = waiting
+        self._dialling += 1
+        try:
+            self._scope.spawn(self._dial(waiting), name="dial")
+        except TooManyTasksError:
+            self._dialling -= 1
+            exchange.failed(503, "the agent is opening too many connections", Hop.AGENT)
+
+    async def _dial(self, waiting: "Waiting") -> None:
+        exchange = waiting.exchange
+        address = self._address()
+        try:
+            async with asyncio.timeout(self._limits.connect_timeout):
+                _, connection = await self._loop.create_connection(
+                    lambda: UpstreamConnection(self),
+                    address.host,
+                    address.port,
+                    ssl=address.ssl_context,
+                    server_hostname=address.server_name if address.ssl_context else None,
+                )
+        except TimeoutError:
+            self._failed(
+                waiting,
+                504,
+                f"no connection to the Kubernetes API server at {address} within {self._limits.connect_timeout:g} s",
+            )
+            return
+        except ssl.SSLError as error:
+            self._failed(
+                waiting,
+                502,
+                f"TLS with the Kubernetes API server at {address} failed: {describe_ssl_error(error)}; check the cluster CA in the agent's kubeconfig",
+            )
+            return
+        except OSError as error:
+            self._failed(
+                waiting,
+                502,
+                f"the Kubernetes API server at {address} cannot be reached: {error.strerror or error}",
+            )
+            return
+        finally:
+            self._dialling -= 1
+        self._live.add(connection)
+        if waiting.cancelled:
+            self._keep(connection)
+            return
+        held = waiting.held
+        connection.begin(exchange, waiting.request)
+        if held or waiting.finished:
+            connection.on_data(memoryview(b"".join(held)), waiting.finished)
+
+    def _failed(self, waiting: "Waiting", code: int, message: str) -> None:
+        if not waiting.cancelled:
+            waiting.exchange.failed(code, message, Hop.KUBE_API)
+
+    def released(self, connection: UpstreamConnection) -> None:
+        """A connection has answered and can take another request."""
+        self._keep(connection)
+
+    def _keep(self, connection: UpstreamConnection) -> None:
+        if len(self._idle) < self._limits.max_idle:
+            connection.since = self.now()
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def lost(self, connection: UpstreamConnection) -> None:
+        """A connection is gone."""
+        self._live.discard(connection)
+
+    def drop_idle(self) -> None:
+        """Close idle connections, for instance because the credential of their TLS handshake is outdated."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    @property
+    def name(self) -> str:
+        """Service: shown in logs."""
+        return "API server connections"
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Service: sweep until cancelled; then close every connection."""
+        ready()
+        try:
+            while True:
+                await asyncio.sleep(5)
+                self.sweep(self.now())
+        finally:
+            self.drop_idle()
+            for connection in list(self._live):
+                connection.close()
+
+    def sweep(self, now: float) -> None:
+        """Close idle connections past their time and give up on heads that do not come."""
+        fresh = now - self._limits.idle_timeout
+        keep = []
+        for connection in self._idle:
+            if connection.since >= fresh and connection.live:
+                keep.append(connection)
+            else:
+                connection.close()
+        self._idle = keep
+        stuck = now - self._limits.head_timeout
+        for connection in list(self._live):
+            if connection.waiting_for_head and connection.since < stuck:
+                connection.give_up(
+                    f"the Kubernetes API server did not answer within {self._limits.head_timeout:g} s"
+                )
+
+
+class Waiting:
+    """A sink while a connection is being dialled: keeps at most a window of request body."""
+
+    __slots__ = ("cancelled", "exchange", "finished", "held", "request")
+
+    def __init__(self, exchange: Exchange, request: bytes) -> None:
+        self.exchange = exchange
+        self.request = request
+        self.held: list[bytes] = []
+        self.finished = False
+        self.cancelled = False
+
+    def on_data(self, data: memoryview, fin: bool) -> None:  # noqa: FBT001 - StreamSink's signature
+        """StreamSink: keep; the stream's window bounds how much can come without credit."""
+        if len(data):
+            self.held.append(bytes(data))
+        self.finished = self.finished or fin
+
+    def on_reset(self) -> None:
+        """StreamSink: nobody waits for the answer any more."""
+        self.cancelled = True
+        self.held.clear()
+
+    def on_writable(self) -> None:
+        """StreamSink: nothing is being sent yet."""

@@ -1,0 +1,137 @@
+"""ApiClient: the operators' API, with answers as plain data and errors as CliError."""
+
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from pipeops.cli.connection import explain, open_client
+from pipeops.cli.failures import CliError, ExitCode
+from pipeops.cli.profile import Profile
+
+Json = dict[str, Any]
+
+_CODES = {
+    401: ExitCode.REFUSED,
+    403: ExitCode.REFUSED,
+    404: ExitCode.NOT_FOUND,
+    409: ExitCode.CONFLICT,
+    503: ExitCode.UNREACHABLE,
+}
+
+
+class ApiClient:
+    """Blocking client; close it, or use it as a context manager.
+
+    Every method raises `CliError`, with an exit code that fits, when it does not succeed.
+    """
+
+    def __init__(self, profile: Profile, client: httpx.Client | None = None) -> None:
+        self.profile = profile
+        self._client = client or open_client(profile)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def version(self) -> Json:
+        """Return the control plane's version."""
+        return self._call("GET", "/api/v1/version")
+
+    def whoami(self) -> Json:
+        """Return who the token belongs to."""
+        return self._call("GET", "/api/v1/whoami")
+
+    def clusters(self) -> list[Json]:
+        """Return the clusters that the token may reach."""
+        items: list[Json] = self._call("GET", "/api/v1/clusters")["items"]
+        return items
+
+    def cluster(self, name: str) -> Json:
+        """Return one cluster."""
+        return self._call("GET", f"/api/v1/clusters/{_segment(name)}")
+
+    def add_cluster(self, name: str, expires_in: float | None = None) -> Json:
+        """Add a cluster; the answer holds its token."""
+        return self._call("POST", "/api/v1/clusters", {"name": name, "expires_in": expires_in})
+
+    def remove_cluster(self, name: str) -> None:
+        """Remove a cluster."""
+        self._call("DELETE", f"/api/v1/clusters/{_segment(name)}")
+
+    def issue_cluster_token(
+        self, name: str, *, expires_in: float | None = None, revoke_others: bool = False
+    ) -> Json:
+        """Issue another token of a cluster; the answer holds it."""
+        body = {"expires_in": expires_in, "revoke_others": revoke_others}
+        return self._call("POST", f"/api/v1/clusters/{_segment(name)}/tokens", body)
+
+    def tokens(self) -> list[Json]:
+        """Return all user tokens, without their secrets."""
+        items: list[Json] = self._call("GET", "/api/v1/tokens")["items"]
+        return items
+
+    def create_token(self, body: Json) -> Json:
+        """Create a user token; the answer holds it."""
+        return self._call("POST", "/api/v1/tokens", body)
+
+    def revoke_token(self, token_id: str) -> None:
+        """Revoke a user token."""
+        self._call("DELETE", f"/api/v1/tokens/{_segment(token_id)}")
+
+    def _call(self, method: str, path: str, body: Json | None = None) -> Json:
+        try:
+            answer = self._client.request(method, path, json=body)
+        except httpx.TransportError as error:
+            raise explain(error, self.profile) from error
+        if answer.status_code == 204:
+            return {}
+        document = _document(answer)
+        if answer.is_success and document is not None:
+            return document
+        raise self._failure(answer, document)
+
+    def _failure(self, answer: httpx.Response, document: Json | None) -> CliError:
+        if document is None or not isinstance(document.get("error"), str):
+            return CliError(
+                f"{self.profile.server} answered HTTP {answer.status_code}, "
+                "but not as a PipeOps control plane would",
+                hint=f"check the address (it came from {self.profile.origin}); "
+                "a proxy or another server may be in between",
+                code=ExitCode.UNREACHABLE,
+            )
+        hint = str(document.get("hint") or "")
+        if answer.status_code == 401 and self.profile.token is None:
+            hint = "give --token-file or PIPEOPS_USER_TOKEN"
+        elif answer.status_code >= 500 and document.get("request_id"):
+            hint = f"{hint} (request {document['request_id']})".strip()
+        code = _CODES.get(answer.status_code, ExitCode.FAILED)
+        return CliError(str(document["error"]), hint=hint, code=code)
+
+
+def _document(answer: httpx.Response) -> Json | None:
+    try:
+        document = answer.json()
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _segment(text: str) -> str:
+    """Return the text as one path segment: whatever it contains, it cannot leave its place."""
+    quoted = quote(text, safe="").replace(".", "%2E")
+    if not quoted:
+        raise CliError("the name is empty", code=ExitCode.USAGE)
+    return quoted

@@ -1,0 +1,1 @@
+"""`pipeops up`: everything on this machine, as supervised child processes."""

@@ -1,0 +1,68 @@
+"""ApiServices: what the API needs from the rest of the control plane."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
+from pipeops.control.store.opening import Store
+
+
+class ClusterConnection(msgspec.Struct, frozen=True, kw_only=True):
+    """How a cluster's agents are connected right now.
+
+    Attributes:
+        connected: At least one session can take requests.
+        instances: Replicas of the agent that are connected.
+        lanes: WebSockets of all instances together.
+        since: Wall-clock seconds at which the oldest session registered.
+        agent_version: As the newest session told it.
+        dialect: ``native`` or ``pipeops``.
+        rtt: Seconds to the agent and back, as the last ping saw it.
+    """
+
+    connected: bool = False
+    instances: int = 0
+    lanes: int = 0
+    since: float | None = None
+    agent_version: str | None = None
+    dialect: str | None = None
+    rtt: float | None = None
+
+
+class SessionDirectory(Protocol):
+    """Who is connected."""
+
+    def status(self, cluster_id: str) -> ClusterConnection:
+        """Return how a cluster is connected; an unknown one is not connected."""
+
+    def disconnect(self, cluster_id: str, reason: str) -> int:
+        """Begin to close every session of a cluster; return how many there were."""
+
+
+async def always_ready() -> tuple[str, ...]:
+    """Report nothing that would keep us from serving."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiServices:
+    """What the API works on.
+
+    Attributes:
+        wall: Wall clock, seconds since 1970.
+        version: Version of this program.
+        report: Gets the request id and the exception of every request that ended in a 500.
+        readiness: Says what else keeps the control plane from serving; empty means ready.
+    """
+
+    store: Store
+    authenticator: Authenticator
+    cluster_authenticator: ClusterAuthenticator
+    sessions: SessionDirectory
+    wall: Callable[[], float]
+    version: str
+    report: Callable[[str, Exception], None]
+    readiness: Callable[[], Awaitable[tuple[str, ...]]] = always_ready

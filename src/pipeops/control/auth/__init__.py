@@ -1,0 +1,1 @@
+"""Who somebody is, by token, and what they may reach."""

@@ -1,0 +1,108 @@
+"""Command line of pipeops-control."""
+
+import ssl
+import sys
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import click
+
+from pipeops import __version__
+from pipeops.control.app import run
+from pipeops.control.settings import ControlSettings
+from pipeops.control.store.errors import StoreError
+from pipeops.errors import PipeOpsError
+from pipeops.runtime import logs
+
+EXIT_FAILURE, EXIT_USAGE = 1, 2
+
+
+def _address(_context: click.Context, _option: click.Parameter, value: str) -> tuple[str, int]:
+    host, colon, port = value.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise click.BadParameter("expected HOST:PORT, for example 127.0.0.1:8443 or [::]:8443")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - ":8443" means every address
+
+
+@click.command(context_settings={"auto_envvar_prefix": "PIPEOPS_CONTROL", "show_default": True})
+@click.version_option(__version__, prog_name="pipeops-control")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("~/.local/state/pipeops/control"),
+    help="Database and administrator token.",
+)
+@click.option(
+    "--database-url",
+    default=None,
+    help="SQLAlchemy URL of another database, for example postgresql+asyncpg://…  [default: SQLite in the data directory]",
+)
+@click.option(
+    "--listen",
+    callback=_address,
+    default="127.0.0.1:8443",
+    help="The one port: agents, kubectl, API.",
+)
+@click.option(
+    "--tls-cert", type=click.Path(path_type=Path, dir_okay=False), help="Certificate chain, PEM."
+)
+@click.option(
+    "--tls-key", type=click.Path(path_type=Path, dir_okay=False), help="Its private key, PEM."
+)
+@click.option(
+    "--heartbeat-interval",
+    type=click.FloatRange(1, 3600),
+    default=5.0,
+    help="Seconds, told to agents.",
+)
+@click.option("--access-log/--no-access-log", default=True, help="One log line for each request.")
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info"
+)
+@click.option("--log-format", type=click.Choice(["auto", "json", "text"]), default="auto")
+def command(**options: Any) -> None:
+    """Run the PipeOps control plane.
+
+    Agents connect to it, and kubectl reaches their clusters through it under /k8s/<cluster>/. Every option can be
+    given as PIPEOPS_CONTROL_<OPTION> in the environment.
+    """
+    host, port = options["listen"]
+    cert, key = options["tls_cert"], options["tls_key"]
+    if (cert is None) is not (key is None):
+        raise click.UsageError("--tls-cert and --tls-key belong together")
+    data_dir = options["data_dir"].expanduser()
+    settings = ControlSettings(
+        data_dir=data_dir,
+        database_url=options["database_url"] or f"sqlite+aiosqlite:///{data_dir / 'pipeops.db'}",
+        listen_host=host,
+        listen_port=port,
+        tls_cert=cert,
+        tls_key=key,
+        heartbeat_interval=options["heartbeat_interval"],
+        access_log=options["access_log"],
+        log_level=options["log_level"],
+        log_format=options["log_format"],
+    )
+    logs.configure(
+        settings.log_level, form=cast(Literal["auto", "json", "text"], settings.log_format)
+    )
+    sys.exit(_run(settings))
+
+
+def _run(settings: ControlSettings) -> int:
+    try:
+        return run(settings)
+    except (StoreError, PipeOpsError) as error:
+        message = f"{error}; {hint}" if (hint := getattr(error, "hint", "")) else str(error)
+    except ssl.SSLError as error:
+        message = f"the TLS certificate or key cannot be used: {error.reason or error}"
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        message = f"{error.strerror or error}{where}"
+    click.echo(f"pipeops-control: {message}", err=True)
+    return EXIT_FAILURE
+
+
+def main() -> None:
+    """Entry point; leaves by SystemExit with the exit code."""
+    command.main(prog_name="pipeops-control")

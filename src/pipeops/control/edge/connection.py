@@ -1,0 +1,505 @@
+"""ClientConnection: HTTP/1.1 towards one client, one request at a time, raw after an upgrade."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+from pipeops.control.auth.grants import Grant
+from pipeops.control.edge.access_log import AccessLog
+from pipeops.control.edge.exchange import ClientRequest, Exchange
+from pipeops.control.edge.permit import Permit
+from pipeops.http1.framing import ChunkedScanner, FramingError
+from pipeops.http1.head import (
+    MAX_HEAD_BYTES,
+    REQUEST_LINE,
+    HeaderBlock,
+    HeadError,
+    parse_head,
+    read_request_line,
+)
+from pipeops.http1.read_buffer import ReadBuffer
+from pipeops.protocol.exchange.native import Framing
+from pipeops.protocol.exchange.status import Hop, status_response, text_response
+
+WRITE_HIGH_WATER = 128 * 1024
+MAX_PIPELINED = 64 * 1024  # bytes of later requests kept while one is being answered
+
+_HEAD, _BUSY, _RAW, _CLOSED = range(4)
+
+
+def is_discovery(request: ClientRequest) -> bool:
+    """The request is one of those with which every kubectl command begins.
+
+    client-go shows the text of a failed discovery only if it is a plain-text 5xx other than 503 and 504
+    (rest.Result.Raw, errors.NewGenericServerResponse): a Status would end as "unable to handle the request".
+    """
+    path = request.target.partition(b"?")[0]
+    return path.endswith((b"/api", b"/apis")) or b"apidiscovery" in (
+        request.block.value(b"accept") or b""
+    )
+
+
+class RequestRouter(Protocol):
+    """Decides what answers a request."""
+
+    def open(self, request: ClientRequest, connection: "ClientConnection") -> Exchange | None:
+        """Start answering; None if it has been answered, or taken over, already."""
+
+
+class Edge(Protocol):
+    """What connections share: one object for each listener."""
+
+    router: RequestRouter
+    read_buffer: ReadBuffer
+    access_log: AccessLog
+    connections: set["ClientConnection"]
+    next_request_id: Callable[[], bytes]
+    now: Callable[[], float]
+
+
+class ClientConnection(asyncio.BufferedProtocol):
+    """One client. Reads heads and de-frames bodies; `Client` for the exchange that answers.
+
+    While an exchange is under way later bytes are its body or pipelined requests (kept, bounded).
+    `permit` is the router's.
+    `since` is when the current wait began: the listener's sweep closes connections that take too long over a head.
+    """
+
+    __slots__ = (
+        "_block",
+        "_body_paused",
+        "_body_remaining",
+        "_buffer",
+        "_chunked",
+        "_close_after",
+        "_edge",
+        "_exchange",
+        "_grants",
+        "_head_sent",
+        "_request",
+        "_sent",
+        "_state",
+        "_status",
+        "_tail",
+        "_transport",
+        "_write_paused",
+        "peer",
+        "permit",
+        "since",
+        "tls",
+    )
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+        self._transport: asyncio.Transport | None = None
+        self._state = _HEAD
+        self._buffer = b""
+        self._block: HeaderBlock | None = None
+        self._tail = b""  # the bytes `_block` was read from, with the blank line
+        self._request: ClientRequest | None = None
+        self._grants: set[Grant] = set()
+        self._exchange: Exchange | None = None
+        self._chunked: ChunkedScanner | None = None
+        self._body_remaining = 0
+        self._body_paused = False
+        self._write_paused = False
+        self._head_sent = False
+        self._close_after = False
+        self._status = 0
+        self._sent = 0
+        self.since = 0.0
+        self.peer = "-"
+        self.permit: Permit | None = None
+        self.tls = False
+
+    # -- transport callbacks ---------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: a client connected."""
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")  # noqa: S101
+        self._transport = transport  # type: ignore[assignment]  # uvloop's transports are not asyncio's class
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)  # type: ignore[union-attr]
+        peer = transport.get_extra_info("peername")
+        if isinstance(peer, tuple) and peer:
+            self.peer = str(peer[0])
+        self.tls = transport.get_extra_info("ssl_object") is not None
+        self.since = self._edge.now()
+        self._edge.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the client is gone."""
+        self._edge.connections.discard(self)
+        self._transport = None
+        for grant in self._grants:
+            grant.on_revoked.discard(self.revoked)
+        exchange, self._exchange = self._exchange, None
+        if self._state in (_BUSY, _RAW):
+            self._log("client gone" if self._state == _BUSY else "closed")
+        self._state = _CLOSED
+        if exchange is not None:
+            exchange.on_client_gone()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """asyncio: where to read into."""
+        return self._edge.read_buffer.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """asyncio: bytes arrived in the shared buffer."""
+        data = self._edge.read_buffer.view[:nbytes]
+        state = self._state
+        if state == _RAW:
+            if self._exchange is not None:
+                self._exchange.on_body(data, False)
+        elif state == _HEAD:
+            self._on_head(self._buffer + bytes(data) if self._buffer else bytes(data))
+        elif state == _BUSY:
+            self._on_busy(data)
+
+    def eof_received(self) -> bool:
+        """asyncio: the client finished sending; only a raw connection has use for its other half."""
+        if self._state == _RAW and self._exchange is not None:
+            self._exchange.on_body(memoryview(b""), True)
+            return not self.tls
+        return False
+
+    def pause_writing(self) -> None:
+        """asyncio: the socket is full."""
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        """asyncio: the socket takes bytes again."""
+        self._write_paused = False
+        if self._exchange is not None:
+            self._exchange.on_client_writable()
+
+    # -- heads -----------------------------------------------------------------------------
+
+    def _on_head(self, data: bytes) -> None:
+        # Clients send the same header lines again and again: if these are all that follows the
+        # request line, the head is complete and has been judged before.
+        block = self._block
+        if block is not None and data.endswith(self._tail):
+            match = REQUEST_LINE.match(data)
+            if match is not None and match.end() + len(self._tail) == len(data):
+                self._buffer = b""
+                self._begin_request(self._request_of(match, block), b"")
+                return
+        self._on_new_head(data)
+
+    def _on_new_head(self, data: bytes) -> None:
+        if data[:2] == b"\r\n":  # RFC 9112 §2.2: tolerate one empty line in front of a request line
+            data = data[2:]
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4 or end > MAX_HEAD_BYTES:
+            if len(data) > MAX_HEAD_BYTES:
+                self._refuse(431, f"request head larger than {MAX_HEAD_BYTES} bytes")
+            elif data[:1] in (b"\x16", b"\x80"):
+                self._refuse(400, "this port speaks plain HTTP, the client speaks TLS")
+            else:
+                if not self._buffer:
+                    self.since = self._edge.now()
+                self._buffer = data
+            return
+        self._buffer = b""
+        try:
+            request = self._read_request(data, end)
+        except HeadError as error:
+            self._refuse(error.status, str(error))
+            return
+        self._begin_request(request, data[end:])
+
+    def _read_request(self, data: bytes, end: int) -> ClientRequest:
+        match = read_request_line(data)
+        tail = data[match.end() : end]
+        if self._block is None or tail != self._tail:
+            self._block = None
+            self._block, self._tail = parse_head(data[:end]).block, tail
+        return self._request_of(match, self._block)
+
+    def _request_of(self, match: re.Match[bytes], block: HeaderBlock) -> ClientRequest:
+        method, target, minor = match.groups()
+        edge = self._edge
+        return ClientRequest(
+            method,
+            target,
+            minor == b"1",
+            block,
+            None if block.chunked else block.content_length or 0,
+            edge.next_request_id(),
+            self.peer,
+            edge.now(),
+        )
+
+    def _begin_request(self, request: ClientRequest, rest: bytes) -> None:
+        block = request.block
+        self._request = request
+        self._state = _BUSY
+        self._head_sent = False
+        self._status = 0
+        self._sent = 0
+        self._close_after = block.close or not request.minor
+        if block.chunked:
+            self._chunked = ChunkedScanner()
+            self._body_remaining = -1
+        else:
+            self._chunked = None
+            self._body_remaining = block.content_length or 0
+        # Handlers see raw bytes after an upgrade, so what came early must wait for the 101.
+        if rest and (block.upgrade or not self._body_remaining):
+            self._buffer, rest = rest, b""
+        exchange = self._edge.router.open(request, self)
+        if exchange is None:  # answered, taken over, or decided later: see attach()
+            self._hold(request, rest)
+            return
+        if self._state != _BUSY or self._request is not request:
+            return  # answered, and perhaps gone on, before open() returned
+        self._exchange = exchange
+        if block.expect_continue and request.minor and self._body_remaining and self._transport:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if rest:
+            self._on_busy(memoryview(rest))
+
+    def _hold(self, request: ClientRequest, rest: bytes) -> None:
+        if rest and self._state == _BUSY and self._request is request:
+            self._buffer += rest
+            self._pause_if_flooded()
+
+    def attach(self, exchange: Exchange) -> None:
+        """Name the exchange of the current request later than in `open` (after an asynchronous decision)."""
+        if self._state != _BUSY:
+            exchange.on_client_gone()
+            return
+        self._exchange = exchange
+        request = self._request
+        if request and request.block.expect_continue and self._body_remaining and self._transport:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.resume_body()
+        if self._buffer and self._body_remaining:
+            rest, self._buffer = self._buffer, b""
+            self._on_busy(memoryview(rest))
+
+    # -- bodies ----------------------------------------------------------------------------
+
+    def _on_busy(self, data: memoryview) -> None:
+        exchange = self._exchange
+        if exchange is None or not self._body_remaining or self._body_paused:
+            self._buffer += bytes(data)
+            self._pause_if_flooded()
+            return
+        chunked = self._chunked
+        if chunked is None:
+            size = min(self._body_remaining, len(data))
+            self._body_remaining -= size
+            rest = data[size:]
+            exchange.on_body(data[:size], not self._body_remaining)
+        else:
+            rest = self._on_chunked(chunked, exchange, data)
+        if len(rest):
+            self._buffer += bytes(rest)
+            self._pause_if_flooded()
+
+    def _on_chunked(
+        self, chunked: ChunkedScanner, exchange: Exchange, data: memoryview
+    ) -> memoryview:
+        pieces: list[memoryview] = []
+        try:
+            used = chunked.feed(data, pieces)
+        except FramingError as error:
+            self._exchange = None
+            exchange.on_client_gone()
+            self.fail(400, f"malformed request body: {error}", Hop.CLIENT)
+            return data[:0]
+        done = chunked.done
+        if done:
+            self._body_remaining = 0
+        payload = pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
+        if len(payload) or done:
+            exchange.on_body(payload, done)
+        return data[used:]
+
+    def _pause_if_flooded(self) -> None:
+        if len(self._buffer) > MAX_PIPELINED and self._transport is not None:
+            self._transport.pause_reading()
+
+    def pause_body(self) -> None:
+        """Client: the way to the cluster is full."""
+        self._body_paused = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_body(self) -> None:
+        """Client: the way to the cluster takes bytes again."""
+        self._body_paused = False
+        if self._buffer and self._state == _BUSY and self._body_remaining and self._exchange:
+            rest, self._buffer = self._buffer, b""
+            self._on_busy(memoryview(rest))
+        if self._transport is not None and not self._body_paused:
+            self._transport.resume_reading()
+
+    # -- answers ---------------------------------------------------------------------------
+
+    def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> bool:
+        """Client: send the response head and what of the body came with it. False: the socket is full."""
+        if self._transport is None or self._head_sent:
+            return True
+        self._head_sent = True
+        self._status = status
+        if not reusable or framing is Framing.CLOSE:
+            self._close_after = True
+        self._sent += len(head)
+        self._transport.write(head)
+        if framing is Framing.UPGRADE:
+            self._state = _RAW
+            self._close_after = True
+            early, self._buffer = self._buffer, b""
+            if early and self._exchange is not None:
+                self._exchange.on_body(memoryview(early), False)
+        return not self._write_paused
+
+    def write(self, data: bytes | memoryview) -> bool:
+        """Client: send body bytes. False: the socket is full."""
+        transport = self._transport
+        if transport is None:
+            return True
+        self._sent += len(data)
+        # uvloop keeps the object until the end of the turn, the view may be overwritten before.
+        transport.write(data if isinstance(data, bytes) else bytes(data))
+        return not self._write_paused
+
+    def finish(self) -> None:
+        """Client: the response is complete."""
+        self._exchange = None
+        if self._state == _CLOSED:
+            return
+        now = self._edge.now()
+        self._log("ok", now)
+        transport = self._transport
+        if self._close_after or self._body_remaining or self._state == _RAW:
+            self._state = _CLOSED
+            if transport is not None:
+                transport.close()
+            return
+        self._state = _HEAD
+        self._request = None
+        self.since = now
+        if self._body_paused or len(self._buffer) > MAX_PIPELINED:
+            self._body_paused = False
+            if transport is not None:
+                transport.resume_reading()
+        if self._buffer:  # in a turn of its own: pipelined requests must not nest
+            asyncio.get_running_loop().call_soon(self._next_pipelined)
+
+    def _next_pipelined(self) -> None:
+        if self._state == _HEAD and self._buffer:
+            data, self._buffer = self._buffer, b""
+            self._on_head(data)
+
+    def abort(self, reason: str) -> None:
+        """Client: the response cannot be completed."""
+        self._exchange = None
+        if self._state != _CLOSED:
+            self._log(reason)
+        self._state = _CLOSED
+        if self._transport is not None:
+            self._transport.abort()
+
+    def fail(self, code: int, message: str, hop: Hop, *, retry_after: int = 0) -> None:
+        """Client: answer with a metav1.Status; after the head went out, abort."""
+        if self._head_sent:
+            self.abort(message)
+            return
+        request_id = self._request.request_id.decode() if self._request else "none"
+        close = self._close_after or bool(self._body_remaining)
+        make = status_response
+        if code > 500 and self._request is not None and is_discovery(self._request):
+            code, make = 502, text_response
+        head, body = make(
+            code, message, hop=hop, request_id=request_id, retry_after=retry_after, close=close
+        )
+        self._answer(code, head, body)
+
+    def answer(self, code: int, head: bytes, body: bytes) -> None:
+        """Send a whole response that the edge itself made."""
+        if not self._head_sent:
+            self._answer(code, head, body)
+
+    def _answer(self, code: int, head: bytes, body: bytes) -> None:
+        self._head_sent = True
+        self._status = code
+        if self._transport is not None:
+            without_body = self._request is not None and self._request.method == b"HEAD"
+            self._transport.write(head if without_body else head + body)
+        self.finish()
+
+    def _refuse(self, code: int, message: str) -> None:
+        """Answer a head that could not be read; nothing after it can be trusted."""
+        request_id = self._edge.next_request_id()
+        head, body = status_response(
+            code, message, hop=Hop.CLIENT, request_id=request_id.decode(), close=True
+        )
+        self._state = _CLOSED
+        self._edge.access_log.refused(self.peer, request_id, code, message)
+        if self._transport is not None:
+            self._transport.write(head + body)
+            self._transport.close()
+
+    def take_over(self) -> tuple[asyncio.Transport, bytes]:
+        """Give the transport to another protocol, with the request's bytes and all that followed; this object is done.
+
+        Raises:
+            ConnectionResetError: the client is gone.
+        """
+        transport, request = self._transport, self._request
+        if transport is None or request is None:
+            raise ConnectionResetError("the client is gone")
+        self._edge.connections.discard(self)
+        self._state = _CLOSED
+        self._transport = None
+        early, self._buffer = self._buffer, b""
+        line = b"%b %b HTTP/1.%d\r\n" % (request.method, request.target, request.minor)
+        return transport, line + self._tail + early
+
+    def hold_grant(self, grant: Grant) -> None:
+        """The connection acts for this grant: its revocation ends the connection (threats.md S-12)."""
+        if grant not in self._grants:
+            self._grants.add(grant)
+            grant.on_revoked.add(self.revoked)
+
+    def revoked(self) -> None:
+        """A token used on this connection was revoked, or expired."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.on_client_gone()
+        if self._state == _BUSY and not self._head_sent:
+            self._close_after = True
+            self.fail(401, "the token was revoked or has expired", Hop.CONTROL_PLANE)
+        else:
+            self.abort("token revoked")
+
+    @property
+    def idle(self) -> bool:
+        """Between two requests, nothing of the next one received."""
+        return self._state == _HEAD and not self._buffer
+
+    @property
+    def reading_head(self) -> bool:
+        """Part of a head has been received."""
+        return self._state == _HEAD and bool(self._buffer)
+
+    def head_timed_out(self) -> None:
+        """The head takes too long to arrive."""
+        self._refuse(408, "the request head did not arrive in time")
+
+    def close(self) -> None:
+        """Drain: close now if idle, else after the current answer."""
+        if self._state == _HEAD and self._transport is not None:
+            self._transport.close()
+        else:
+            self._close_after = True
+
+    def _log(self, outcome: str, now: float | None = None) -> None:
+        request = self._request
+        if request is not None:
+            now = self._edge.now() if now is None else now
+            self._edge.access_log.request(request, self._status, self._sent, now, outcome)

@@ -1,0 +1,121 @@
+"""Listener: a port where clients arrive, and the sweep over those who take too long."""
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Callable
+
+from pipeops.control.edge.access_log import AccessLog
+from pipeops.control.edge.connection import ClientConnection, RequestRouter
+from pipeops.http1.read_buffer import ReadBuffer
+
+HEAD_TIMEOUT = 20.0  # seconds for a whole request head (slow-loris)
+IDLE_TIMEOUT = 330.0  # longer than the 5 min after which client libraries give up idle connections
+SWEEP_INTERVAL = 5.0
+HANDSHAKE_TIMEOUT = 15.0
+MAX_CONNECTIONS = 20_000
+BACKLOG = 4096
+# A client that vanished without a FIN (laptop closed, network gone) is dropped after 60 s: probes while nothing
+# is sent, the time that sent bytes may stay unacknowledged else. Accepted sockets inherit both (tcp(7)).
+DEAD_CLIENT = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000),
+)
+
+
+class Listener:
+    """Accepts connections and owns them: the `Edge` of its ClientConnections."""
+
+    def __init__(
+        self,
+        router: RequestRouter,
+        access_log: AccessLog,
+        *,
+        now: Callable[[], float],
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        self.router = router
+        self.access_log = access_log
+        self.now = now
+        self.read_buffer = ReadBuffer()
+        self.connections: set[ClientConnection] = set()
+        self._max_connections = max_connections
+        self._prefix = os.urandom(8).hex().encode()
+        self._counter = int.from_bytes(os.urandom(4), "big")
+        self.next_request_id = self._next_request_id
+
+    def _next_request_id(self) -> bytes:
+        """32 hexadecimal digits: random per process, then counting, so never the same twice."""
+        self._counter += 1
+        return b"%b%016x" % (self._prefix, self._counter)
+
+    async def run(
+        self,
+        host: str,
+        port: int,
+        *,
+        ssl_context: ssl.SSLContext | None,
+        on_listening: Callable[[tuple[str, int]], None],
+    ) -> None:
+        """Listen until cancelled; then close the port and drop what is still connected.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            self._connection,
+            host,
+            port,
+            ssl=ssl_context,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT if ssl_context is not None else None,
+        )
+        for listening in server.sockets:
+            for option in DEAD_CLIENT:
+                listening.setsockopt(*option)
+        address = server.sockets[0].getsockname()
+        on_listening((address[0], address[1]))
+        try:
+            while True:
+                await asyncio.sleep(SWEEP_INTERVAL)
+                self.sweep(self.now())
+        finally:
+            server.close()
+            for connection in list(self.connections):
+                connection.close()
+            await self._drain(2.0)
+            for connection in list(self.connections):
+                connection.abort("the control plane is stopping")
+
+    async def _drain(self, seconds: float) -> None:
+        deadline = self.now() + seconds
+        while self.connections and self.now() < deadline:  # noqa: ASYNC110 - a stop, a few turns at most
+            await asyncio.sleep(0.05)
+
+    def _connection(self) -> asyncio.BaseProtocol:
+        if len(self.connections) >= self._max_connections:
+            return _Refuse()
+        return ClientConnection(self)
+
+    def sweep(self, now: float) -> None:
+        """Close connections that are idle or slow over a head."""
+        for connection in list(self.connections):
+            if connection.idle and now - connection.since > IDLE_TIMEOUT:
+                connection.close()
+            elif connection.reading_head and now - connection.since > HEAD_TIMEOUT:
+                connection.head_timed_out()
+
+
+class _Refuse(asyncio.Protocol):
+    """Too many connections: say so and close."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.write(  # type: ignore[attr-defined]  # a stream transport
+            b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+        transport.close()

@@ -1,0 +1,1 @@
+"""Connected agents: who is here, by which lanes."""

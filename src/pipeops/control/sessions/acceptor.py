@@ -1,0 +1,82 @@
+"""AgentAcceptor: from an agent's WebSocket request to an AgentPeer, after its token has been checked."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeops.control.auth.authenticator import ClusterAuthenticator
+from pipeops.control.auth.grants import ClusterGrant
+from pipeops.control.sessions.peer import AgentPeer, ClusterDirectory, CredentialKeeper
+from pipeops.control.sessions.registry import MAX_LANES, SessionRegistry
+from pipeops.http1.head import HeaderBlock
+from pipeops.protocol.limits import Limits
+from pipeops.protocol.messages.negotiation import (
+    EPOCH_HEADER,
+    FEATURES_HEADER,
+    INSTANCE_HEADER,
+    LANE_HEADER,
+    SESSION_HEADER,
+    Feature,
+    format_features,
+)
+from pipeops.runtime.tasks import TaskScope
+from pipeops.tunnel import websocket
+
+AGENT_PATH = b"/api/v1/clusters/agent/ws"
+
+
+@dataclass(slots=True)
+class AgentAcceptor:
+    """Everything peers share, and how they come to be."""
+
+    authenticator: ClusterAuthenticator
+    registry: SessionRegistry
+    directory: ClusterDirectory
+    credentials: CredentialKeeper
+    scope: TaskScope
+    limits: Limits
+    heartbeat_interval: float
+    now: Callable[[], float]
+    wall: Callable[[], datetime]
+
+    async def authenticate(self, authorization: bytes | None) -> ClusterGrant:
+        """The grant of the `Authorization: Bearer` value an agent sent.
+
+        Raises:
+            Unauthenticated, AuthenticationUnavailable: from the authenticator.
+        """
+        token = (authorization or b"").removeprefix(b"Bearer ").strip()
+        return await self.authenticator.authenticate(token)
+
+    def accept(
+        self,
+        transport: asyncio.Transport,
+        received: bytes,
+        block: HeaderBlock,
+        grant: ClusterGrant,
+    ) -> None:
+        """Answer 101 and let an AgentPeer own the socket."""
+
+        def make_peer() -> websocket.SocketHandler:
+            peer = AgentPeer(
+                self,
+                grant,
+                lane_index=_number(block, LANE_HEADER, MAX_LANES),
+                secret=_text(block, SESSION_HEADER),
+                dialled_instance=_text(block, INSTANCE_HEADER),
+                dialled_epoch=_number(block, EPOCH_HEADER, 1 << 62),
+            )
+            return peer.link
+
+        features = format_features((Feature.NATIVE, Feature.NO_SERVICE_ACCOUNT_TOKEN))
+        websocket.accept(transport, received, make_peer, {FEATURES_HEADER: features})
+
+
+def _text(block: HeaderBlock, name: str) -> str:
+    return (block.value(name.lower().encode()) or b"").decode("latin-1")[:253]
+
+
+def _number(block: HeaderBlock, name: str, limit: int) -> int:
+    text = _text(block, name)
+    return min(int(text), limit) if text.isdecimal() and len(text) < 20 else 0

@@ -1,0 +1,41 @@
+"""ControlSettings: what the control plane is started with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlSettings:
+    """Settings of one control plane process; data only.
+
+    Attributes:
+        data_dir: database, administrator token; made with mode 0700.
+        database_url: SQLAlchemy URL; SQLite in the data directory unless given.
+        listen_host: address of the one port for agents, kubectl and the API.
+        tls_cert, tls_key: PEM files; both or neither. Without them the port speaks cleartext.
+        heartbeat_interval: seconds, told to our agents when they register.
+        max_streams: live requests of one agent's lane.
+        access_log: write a line for each request.
+    """
+
+    data_dir: Path
+    database_url: str
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 8443
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    heartbeat_interval: float = 5.0
+    max_streams: int = 8192
+    access_log: bool = True
+    log_level: str = "info"
+    log_format: str = "auto"
+
+    @property
+    def admin_token_file(self) -> Path:
+        """Where the first administrator token is written."""
+        return self.data_dir / "admin-token"
+
+    @property
+    def credential_key_file(self) -> Path:
+        """Encrypts the credentials that Go agents register; without it they must register anew."""
+        return self.data_dir / "credentials.key"

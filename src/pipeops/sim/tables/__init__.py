@@ -1,0 +1,1 @@
+"""Server-side printing: the Table form that kubectl shows."""

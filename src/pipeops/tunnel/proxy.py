@@ -1,0 +1,76 @@
+"""Which HTTP proxy a URL is dialled through: HTTPS_PROXY, HTTP_PROXY and NO_PROXY as curl and Go read them."""
+
+import ipaddress
+from collections.abc import Mapping
+from urllib.parse import SplitResult, urlsplit
+
+_DEFAULT_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
+
+
+def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
+    """The proxy URL for `url`, or None to dial directly.
+
+    Lower-case names win, as in curl. NO_PROXY entries: `*`, host, `.suffix`, `host:port`, address, CIDR.
+    Loopback is never proxied, as in Go.
+    """
+    parts = urlsplit(url)
+    secure = parts.scheme in ("https", "wss")
+    names = ("https_proxy", "HTTPS_PROXY") if secure else ("http_proxy", "HTTP_PROXY")
+    proxy = _first(environment, *names, "all_proxy", "ALL_PROXY")
+    if (
+        not proxy
+        or not parts.hostname
+        or _excluded(parts, _first(environment, "no_proxy", "NO_PROXY"))
+    ):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _first(environment: Mapping[str, str], *names: str) -> str:
+    return next((value for name in names if (value := environment.get(name, "").strip())), "")
+
+
+def _excluded(parts: SplitResult, no_proxy: str) -> bool:
+    host = (parts.hostname or "").rstrip(".").lower()
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    address = _address(host)
+    if host == "localhost" or (address is not None and address.is_loopback):
+        return True
+    return any(
+        _matches(entry.strip().lower(), host, port, address)
+        for entry in no_proxy.split(",")
+        if entry.strip()
+    )
+
+
+def _matches(
+    entry: str, host: str, port: int, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None
+) -> bool:
+    if entry == "*":
+        return True
+    entry, wanted_port = _split_port(entry)
+    if wanted_port not in (None, port):
+        return False
+    if address is not None:
+        try:
+            return address in ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            return False
+    suffix = entry.removeprefix("*").lstrip(".")
+    return host == suffix or host.endswith(f".{suffix}")
+
+
+def _split_port(entry: str) -> tuple[str, int | None]:
+    """`host:port`, `[v6]:port`, `[v6]`, or an entry without a port."""
+    name, colon, number = entry.rpartition(":")
+    bracketed = entry.startswith("[")
+    if colon and number.isdecimal() and (name.endswith("]") if bracketed else ":" not in name):
+        return name.strip("[]"), int(number)
+    return entry.strip("[]"), None
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None

@@ -1,0 +1,303 @@
+"""TunnelSocket: one WebSocket, dialled or accepted; the only module that knows the WebSocket library."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from picows import (
+    WSFrame,
+    WSHandshakeError,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+    ws_connect,
+)
+from picows.picows import (  # type: ignore[attr-defined]  # WSProtocol is missing from its stubs
+    WSAutoPingStrategy,
+    WSCloseCode,
+    WSProtocol,
+)
+
+from pipeops.runtime.logs import library_logger
+
+WRITE_HIGH_WATER = 128 * 1024  # performance.md §9: enough for throughput, small enough for latency
+READ_BUFFER = 16 * 1024  # grows by itself; 256 KiB would cost that much for every idle agent
+MAX_FRAME = (
+    4 * 1024 * 1024
+)  # ours are 64-256 KiB; a Go peer's largest message is fragmented at 4 KiB
+MAX_TEXT = 16 * 1024 * 1024  # one JSON message, fragments together
+CLOSE_TIMEOUT = 5.0  # seconds for a close frame to leave
+CLOSE_REASON_LIMIT = 120  # RFC 6455 §5.5: control frames carry at most 125 bytes
+
+_BINARY, _TEXT, _CONTINUATION = WSMsgType.BINARY, WSMsgType.TEXT, WSMsgType.CONTINUATION
+_PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
+
+
+class SocketHandler(Protocol):
+    """What a tunnel socket tells its owner; every call is synchronous and must not block."""
+
+    def on_open(self, socket: "TunnelSocket") -> None:
+        """The handshake is complete."""
+
+    def on_binary(self, data: memoryview) -> None:
+        """Bytes of binary messages, in order, in arbitrary pieces; borrowed until return."""
+
+    def on_text(self, data: bytes) -> None:
+        """One whole text message."""
+
+    def on_message(self, data: bytes) -> None:
+        """One whole binary message; only while the socket's `whole_messages` is on, and instead of on_binary."""
+
+    def on_pong(self) -> None:
+        """The peer answered a ping."""
+
+    def on_pause(self) -> None:
+        """The socket's write buffer is full."""
+
+    def on_resume(self) -> None:
+        """The socket takes bytes again."""
+
+    def on_close(self, code: int, reason: str) -> None:
+        """The socket is gone; nothing follows. Code 1006 without a close frame (RFC 6455 §7.4.1)."""
+
+
+class TunnelSocket(WSListener):
+    """A WebSocket whose binary messages are a byte stream and whose text messages are JSON.
+
+    Attributes:
+        whole_messages: hand binary messages over whole, as text, until multiplexing begins.
+    """
+
+    def __init__(self, handler: SocketHandler) -> None:
+        super().__init__()
+        self._handler = handler
+        self._transport: WSTransport | None = None
+        self._kind = _BINARY  # of the message being received in fragments …
+        self._in_pieces = True  # … and whether they are passed on as they come
+        self._text = bytearray()
+        self.whole_messages = False
+        self._close = (1006, "connection lost")
+        self.peer = "-"
+        self.response_headers: Mapping[str, str] = {}
+
+    # -- library callbacks -----------------------------------------------------------------
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """picows: the handshake is complete."""
+        self._transport = transport
+        under = transport.underlying_transport
+        under.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        name = under.get_extra_info("peername")
+        if isinstance(name, tuple):
+            self.peer = f"{name[0]}:{name[1]}"
+        self._handler.on_open(self)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """picows: one frame, whole."""
+        kind = frame.msg_type
+        if kind is _BINARY and not self.whole_messages:
+            self._in_pieces = True
+            self._handler.on_binary(frame.get_payload_as_memoryview())
+        elif kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:
+            self._on_message_part(kind, frame)
+        elif kind is _PONG:
+            self._handler.on_pong()
+        elif kind is _CLOSE:
+            self._close = (frame.get_close_code().value, frame.get_close_reason() or "")
+            transport.send_close(WSCloseCode.OK)
+            transport.disconnect()
+
+    def _on_message_part(self, kind: WSMsgType, frame: WSFrame) -> None:
+        if kind is not _CONTINUATION:
+            self._kind = kind
+            self._in_pieces = False
+            self._text.clear()
+        elif self._in_pieces:
+            self._handler.on_binary(frame.get_payload_as_memoryview())
+            return
+        if len(self._text) + frame.payload_size > MAX_TEXT:
+            self.close(1009, f"message larger than {MAX_TEXT} bytes")
+            return
+        if frame.fin and not self._text:
+            self._deliver(frame.get_payload_as_bytes())
+            return
+        self._text += frame.get_payload_as_memoryview()
+        if frame.fin:
+            text = bytes(self._text)
+            self._text = bytearray()
+            self._deliver(text)
+
+    def _deliver(self, message: bytes) -> None:
+        if self._kind is _TEXT:
+            self._handler.on_text(message)
+        else:
+            self._handler.on_message(message)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """picows: the connection is gone."""
+        self._transport = None
+        self._handler.on_close(*self._close)
+
+    def pause_writing(self) -> None:
+        """picows: the write buffer is full."""
+        self._handler.on_pause()
+
+    def resume_writing(self) -> None:
+        """picows: the write buffer has room again."""
+        self._handler.on_resume()
+
+    # -- ours ------------------------------------------------------------------------------
+
+    def header(self, name: str) -> str | None:
+        """A header of the peer's 101 answer, whatever its case."""
+        wanted = name.lower()
+        return next((v for k, v in self.response_headers.items() if k.lower() == wanted), None)
+
+    def send_batch(self, batch: bytearray, headroom: int) -> None:
+        """Send one binary message in place: the frame header goes into the `headroom` spare bytes in front."""
+        if self._transport is not None:
+            self._transport.send_reuse_external_bytearray(_BINARY, batch, headroom)
+
+    def send_text(self, data: bytes) -> None:
+        """Send one text message."""
+        if self._transport is not None:
+            self._transport.send(_TEXT, data)
+
+    def send_message(self, data: bytes) -> None:
+        """Send one binary message of the time before multiplexing."""
+        if self._transport is not None:
+            self._transport.send(_BINARY, data)
+
+    def ping(self) -> None:
+        """Send an empty ping; the answer arrives as on_pong."""
+        if self._transport is not None:
+            self._transport.send_ping()
+
+    def close(self, code: int, reason: str) -> None:
+        """Close with a close frame; on_close follows."""
+        transport = self._transport
+        if transport is None:
+            return
+        self._close = (code, reason)
+        text = reason.encode()[:CLOSE_REASON_LIMIT]
+        transport.send(_CLOSE, code.to_bytes(2, "big") + text)
+        transport.disconnect()
+        # A peer that takes nothing any more must not keep the socket open.
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, transport.disconnect, False)
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection at once, without a close frame; on_close follows."""
+        if self._transport is not None:
+            self._close = (1006, reason)
+            self._transport.disconnect(graceful=False)
+
+
+class HandshakeRefused(Exception):
+    """The peer answered the upgrade with something else than 101.
+
+    Attributes:
+        status: HTTP status of the answer, 0 when it was not HTTP at all.
+        headers: its headers.
+        body: the first bytes of its body.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+async def dial(
+    handler: SocketHandler,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    ssl_context: ssl.SSLContext | None,
+    proxy: str | None,
+    handshake_timeout: float,
+) -> TunnelSocket:
+    """Dial a WebSocket; redirects are never followed.
+
+    Raises:
+        HandshakeRefused: an HTTP answer other than 101.
+        OSError, TimeoutError: no connection; ssl.SSLError is an OSError.
+    """
+    socket = TunnelSocket(handler)
+
+    def accepted(_request: WSUpgradeRequest, response: WSUpgradeResponse) -> TunnelSocket:
+        socket.response_headers = dict(response.headers)
+        return socket
+
+    try:
+        async with asyncio.timeout(handshake_timeout):
+            await ws_connect(
+                accepted,
+                url,
+                ssl_context=ssl_context,
+                websocket_handshake_timeout=handshake_timeout,
+                max_frame_size=MAX_FRAME,
+                read_buffer_init_size=READ_BUFFER,
+                extra_headers=dict(headers),
+                max_redirects=0,
+                logger_name=library_logger("picows"),
+                proxy=proxy,
+                proxy_ssl_context=ssl_context if proxy and proxy.startswith("https:") else None,
+            )
+    except WSHandshakeError as error:
+        answer = error.response
+        status = int(answer.status) if answer is not None else 0
+        fields = dict(answer.headers) if answer is not None else {}
+        raise HandshakeRefused(
+            status, fields, (error.raw_body or b"")[:2048], str(error)
+        ) from error
+    return socket
+
+
+def accept(
+    transport: asyncio.Transport,
+    received: bytes,
+    make_handler: Callable[[], SocketHandler],
+    headers: Mapping[str, str],
+    handshake_timeout: float = 10.0,
+) -> None:
+    """Turn an accepted connection into a tunnel socket.
+
+    `received` is everything read so far, beginning with the upgrade request's head; `headers` are added to
+    the 101 answer. A request that is no valid WebSocket upgrade is answered with 400 and closed.
+    """
+
+    def route(_request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        response = WSUpgradeResponse.create_101_response(dict(headers))
+        return WSUpgradeResponseWithListener(response, TunnelSocket(make_handler()))
+
+    protocol = WSProtocol(
+        None,
+        None,
+        False,
+        route,
+        library_logger("picows"),
+        True,
+        handshake_timeout,
+        False,
+        10.0,
+        10.0,
+        WSAutoPingStrategy.PING_WHEN_IDLE,
+        True,
+        MAX_FRAME,
+        None,
+        READ_BUFFER,
+    )
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
+    view = memoryview(received)
+    while view:
+        room = protocol.get_buffer(-1)
+        size = min(len(room), len(view))
+        room[:size] = view[:size]
+        protocol.buffer_updated(size)
+        view = view[size:]

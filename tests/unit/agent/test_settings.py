@@ -1,0 +1,173 @@
+import io
+
+import pytest
+
+from pipeops.agent.settings import AgentSettings, find_config, load_settings
+from pipeops.runtime.settings import SettingsError, keys_of
+
+BASE = {
+    "PIPEOPS_TOKEN": "tok",
+    "PIPEOPS_API_URL": "https://cp",
+    "PIPEOPS_CLUSTER_NAME": "edge",
+    "HOME": "/nonexistent",
+}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def read(flags=None, *, config=None, stdin=None, **environment):
+    merged = {**BASE, **environment}
+    return load_settings(
+        flags or {},
+        environment={name: value for name, value in merged.items() if value},
+        config=config,
+        standard_input=io.StringIO(stdin) if stdin is not None else None,
+    )
+
+
+def refused(*args, **options) -> str:
+    with pytest.raises(SettingsError) as caught:
+        read(*args, **options)
+    return str(caught.value)
+
+
+def test_the_go_agents_environment_is_enough():
+    loaded = read()
+    settings = loaded.settings
+    assert (settings.api_url, settings.cluster_name) == ("https://cp", "edge")
+    assert settings.token.reveal() == "tok"
+    assert loaded.warnings == []
+
+
+def test_defaults_follow_the_design():
+    settings = read().settings
+    assert settings.tunnel_enabled
+    assert settings.ping_interval == 10
+    assert settings.silence_timeout == 15
+    assert (settings.first_redial, settings.longest_redial) == (0.5, 15)
+    assert settings.heartbeat_interval_connected is None
+    assert settings.send_service_account_token == "auto"
+    assert not settings.allow_system_identities
+
+
+def test_defaults_of_url_and_name_warn():
+    loaded = read(PIPEOPS_API_URL="", PIPEOPS_CLUSTER_NAME="")
+    assert loaded.settings.api_url == "https://api.pipeops.sh"
+    assert loaded.settings.cluster_name == "default-cluster"
+    assert len(loaded.warnings) == 2
+
+
+def test_a_token_is_required():
+    assert "it is required" in refused(PIPEOPS_TOKEN="")
+
+
+def test_token_file_and_standard_input(tmp_path):
+    path = tmp_path / "token"
+    path.write_text("from-file\n")
+    assert (
+        read(PIPEOPS_TOKEN="", PIPEOPS_TOKEN_FILE=str(path)).settings.token.reveal() == "from-file"
+    )
+    assert read({"token_file": "-"}, stdin="piped\nrest").settings.token.reveal() == "piped"
+    assert "standard input had no token" in refused({"token_file": "-"}, stdin="\n")
+    assert "No such file" in refused({"token_file": "/no/such"})
+
+
+def test_the_higher_layer_decides_between_token_and_file(tmp_path):
+    path = tmp_path / "token"
+    path.write_text("from-file")
+    assert read({"token_file": str(path)}).settings.token.reveal() == "from-file"
+    flagged = read({"token": "flag"}, PIPEOPS_TOKEN_FILE=str(path))
+    assert flagged.settings.token.reveal() == "flag"
+    assert "--token-file" in flagged.warnings[0]
+    assert "given twice" in refused(PIPEOPS_TOKEN_FILE=str(path))
+
+
+def test_cleartext_beyond_this_machine_needs_a_decision():
+    assert "cleartext" in refused(PIPEOPS_API_URL="http://cp.example")
+    assert "cleartext" in refused(PIPEOPS_API_URL="ws://10.0.0.1")
+    assert not read(PIPEOPS_API_URL="http://127.0.0.1:8443").warnings
+    assert not read(PIPEOPS_API_URL="ws://[::1]:8443").warnings
+    loaded = read(PIPEOPS_API_URL="http://cp.example", PIPEOPS_TLS_ENABLED="false")
+    assert "not encrypted" in loaded.warnings[0]
+
+
+def test_half_a_client_certificate_is_refused():
+    assert "both cert_file and key_file" in refused(PIPEOPS_TLS_CERT_FILE="x")
+
+
+def test_dangerous_settings_warn():
+    loaded = read({"allow_system_identities": "true"}, PIPEOPS_TLS_INSECURE_SKIP_VERIFY="1")
+    assert len(loaded.warnings) == 2
+
+
+def test_redial_times_must_fit():
+    assert "websocket_reconnect_max" in refused(TIMEOUTS_WEBSOCKET_RECONNECT="20s")
+
+
+def test_a_go_agents_file(tmp_path):
+    path = tmp_path / "agent.yaml"
+    path.write_text(
+        """
+agent:
+  cluster_name: from-file
+  labels: {App.io/Env: prod}
+  port: 9090
+pipeops:
+  timeout: 1m
+  reconnect: {enabled: true, max_attempts: 3, interval: 5s, backoff: 5s}
+  tls: {enabled: true, insecure_skip_verify: false, ca_file: ""}
+kubernetes: {in_cluster: true, namespace: ns}
+logging: {level: debug, format: json, output: stdout}
+tunnel: {enabled: false}
+upgrade: {enabled: false}
+timeouts: {websocket_ping: 5s}
+"""
+    )
+    loaded = read(config=str(path), PIPEOPS_CLUSTER_NAME="")
+    settings = loaded.settings
+    assert settings.cluster_name == "from-file"
+    assert settings.labels == {"App.io/Env": "prod"}
+    assert (settings.port, settings.timeout, settings.in_cluster) == (9090, 60, True)
+    assert (settings.log_level, settings.log_output) == ("debug", "stdout")
+    assert not settings.tunnel_enabled
+    assert settings.ping_interval == 5
+    assert len(loaded.warnings) == 1
+
+
+def test_log_level_variables_by_rank():
+    assert read(LOG_LEVEL="error").settings.log_level == "error"
+    assert read(LOG_LEVEL="error", PIPEOPS_LOG_LEVEL="debug").settings.log_level == "debug"
+
+
+def test_an_explicit_file_must_be_good(tmp_path):
+    assert "No such file" in refused(config="/no/such")
+    path = tmp_path / "bad.yaml"
+    path.write_text("a: b: c")
+    assert "line 1" in refused(config=str(path))
+
+
+def test_files_are_found_where_the_go_agent_looks(tmp_path):
+    assert find_config({}) is None
+    (tmp_path / "config.yaml").write_text("")
+    assert str(find_config({})) == "config.yaml"
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".pipeops-agent.yaml").write_text("agent: {port: 1234}")
+    assert find_config({"HOME": str(home)}) == home / ".pipeops-agent.yaml"
+    assert read(HOME=str(home)).settings.port == 1234
+
+
+def test_every_key_is_documented_and_unique():
+    keys = list(keys_of(AgentSettings).values())
+    assert len(keys) == len(AgentSettings.__struct_fields__)
+    assert all(key.help and key.name.count(".") in {1, 2} for key in keys)
+    assert len({key.name for key in keys}) == len(keys)
+    variables = [name for key in keys for name in key.variables]
+    assert len(set(variables)) == len(variables)
+
+
+def test_settings_do_not_print_the_token():
+    assert "'tok'" not in repr(read().settings)
