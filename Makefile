@@ -11,6 +11,7 @@ export PYTHON VENV
 
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+UNIT := $(PYTEST) -q --numprocesses auto tests/unit
 # What a layer needs is found by its tests; a layer that has none yet is left out.
 layer = $(wildcard $(addprefix tests/,$(1)))
 ARGS ?=
@@ -41,7 +42,7 @@ check: .dev ## what a commit must pass (under two minutes): format, lint, types,
 	@$(call step,lint,$(BIN)/ruff check .)
 	@$(call step,import rules,$(BIN)/lint-imports)
 	@$(call step,types,$(BIN)/mypy)
-	@$(PYTEST) -q tests/unit $(ARGS)
+	@$(UNIT) $(ARGS)
 
 .PHONY: format
 format: .dev ## format the code and apply safe lint fixes
@@ -50,7 +51,7 @@ format: .dev ## format the code and apply safe lint fixes
 
 .PHONY: unit property contract conformance integration interop docs e2e chaos
 unit: .dev ## unit tests
-	@$(PYTEST) -q tests/unit $(ARGS)
+	@$(UNIT) $(ARGS)
 property: .dev ## property tests; ARGS='--hypothesis-profile=ci' for more examples
 	@$(PYTEST) -q $(or $(call layer,property),$(error there are no property tests yet)) $(ARGS)
 contract: .dev ## the same cases on the simulated cluster and on a real API server
