@@ -74,9 +74,9 @@ bench: .dev ## compare with nginx and with no tunnel at all; ARGS=--quick for a 
 	@$(BIN)/python -m bench $(ARGS)
 
 .PHONY: fuzz
-fuzz: .fuzz ## fuzz every parser of foreign bytes; ARGS=-max_total_time=60 for how long each (seconds)
+fuzz: .fuzz ## fuzz every parser of foreign bytes with atheris; ARGS=-max_total_time=600 for how long each (seconds)
 	@for target in tests/fuzz/fuzz_*.py; do \
-	    echo "== $$target"; $(BIN)/python $$target $(or $(ARGS),-max_total_time=60); done
+	    echo "== $$target"; PYTHONPATH=. $(BIN)/python $$target --atheris $(or $(ARGS),-max_total_time=60); done
 
 .PHONY: reference
 reference: .dev ## write the generated pages of docs/reference again
