@@ -37,12 +37,12 @@ test: .dev ## unit, property, contract and integration tests for what is present
 	@$(PYTEST) -q $(call layer,unit property contract conformance interop integration) $(ARGS)
 
 .PHONY: check
-check: .dev ## what a commit must pass (under two minutes): format, lint, types, import rules, unit tests
+check: .dev ## what a commit must pass (under two minutes): format, lint, types, import rules, unit tests, pages
 	@$(call step,format,$(BIN)/ruff format --check .)
 	@$(call step,lint,$(BIN)/ruff check .)
 	@$(call step,import rules,$(BIN)/lint-imports)
 	@$(call step,types,$(BIN)/mypy)
-	@$(UNIT) $(ARGS)
+	@$(UNIT) tests/docs -m 'not slow' $(ARGS)
 
 .PHONY: format
 format: .dev ## format the code and apply safe lint fixes
