@@ -10,6 +10,7 @@ from tests.support.apiserver import ApiServer
 from tests.support.audit import AuditLog
 from tests.support.kubectl import Kubectl
 from tests.support.kubectl_flows import create_pod
+from tests.support.processes import wait_until
 from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -149,11 +150,20 @@ def test_one_request_id_joins_both_logs_and_the_audit_log(
     path = "/api/v1/namespaces/default/pods?labelSelector=join"
     assert stack.request("GET", f"/k8s/real{path}", token=token)[0] == 200
     (event,) = log.events(requestURI=path)
-    lines = [
-        json.loads(line)
-        for line in stack.log("control").read_text().splitlines()
-        if line.startswith("{")
-    ]
-    joined = [line for line in lines if line.get("request_id") == event["auditID"]]
+    joined: list[dict[str, Any]] = []
+
+    def logged() -> bool:  # the access log is written by a thread of its own
+        joined[:] = [
+            line
+            for line in json_lines(stack.log("control"))
+            if line.get("request_id") == event["auditID"]
+        ]
+        return bool(joined)
+
+    wait_until(logged, "the access log", timeout=10)
     assert [line["target"] for line in joined] == [f"/k8s/real{path}"]
     assert joined[0]["user"] == "ann@example.org"
+
+
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]

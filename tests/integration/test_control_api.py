@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import socket
 import sqlite3
 import stat
@@ -204,6 +205,40 @@ def test_what_was_said_survives_kill_nine(pipeops, control):
     assert pipeops("clusters", "list")[0] == ExitCode.UNREACHABLE
     control.start()
     assert "survivor" in pipeops("clusters", "list")[1]
+
+
+@pytest.fixture
+def simulated(tmp_path):
+    """Run a simulated cluster; return the kubeconfig of its agent."""
+    kubeconfig = tmp_path / "agent.kubeconfig"
+    command = [sys.executable, "-m", "pipeops.sim", "--agent-kubeconfig", kubeconfig]
+    child = Child("sim", command, log=tmp_path / "sim.log", env=ENVIRONMENT)
+    wait_until(kubeconfig.exists, "simulated cluster", timeout=60, children=[child])
+    yield kubeconfig
+    child.stop()
+
+
+def test_the_printed_command_starts_an_agent_and_revocation_ends_it(pipeops, simulated, tmp_path):
+    def connected():
+        return json.loads(pipeops("clusters", "show", "remote", "-o", "json")[1])["connection"][
+            "connected"
+        ]
+
+    name, *options = shlex.split(pipeops("clusters", "add", "remote")[1])
+    assert name == "pipeops-agent"
+    command = [sys.executable, "-m", "pipeops.agent", *options, "--kubeconfig", simulated]
+    command += ["--state-file", tmp_path / "state.yaml", "--port", "0"]
+    agent = Child("agent", command, log=tmp_path / "agent.log", env=ENVIRONMENT)
+    try:
+        wait_until(connected, "agent", timeout=60, children=[agent])
+        assert (
+            pipeops("clusters", "token", "remote", "--revoke-others", "--write-token", "new")[0]
+            == 0
+        )
+        wait_until(lambda: not connected(), "end of the session", timeout=20)
+    finally:
+        agent.stop()
+    pipeops("clusters", "remove", "remote", "--yes")
 
 
 def damaged(plane):

@@ -104,8 +104,12 @@ def test_from_nothing_to_nodes_and_again(up):
     ):
         assert path.stat().st_mode & 0o077 == 0
 
-    again = up("--cluster", "sim")
+    # The second time without kubectl: the same request is made by ourselves.
+    again = up("--cluster", "sim", environ={"PATH": "/nonexistent"})
     repeated = again.summary()
+    assert repeated["first_request"]["command"] == "GET /k8s/sim/api/v1/nodes"
+    assert repeated["first_request"]["succeeded"], repeated["first_request"]["output"]
+    assert "STATUS" in repeated["first_request"]["output"]
     assert {key: repeated[key] for key in ("server", "context", "user")} == {
         key: summary[key] for key in ("server", "context", "user")
     }

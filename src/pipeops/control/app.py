@@ -35,7 +35,7 @@ from pipeops.http1.tls import server_context
 from pipeops.protocol.limits import Limits
 from pipeops.runtime.clock import Clock
 from pipeops.runtime.logs import get_logger
-from pipeops.runtime.signals import shutdown_event
+from pipeops.runtime.signals import shutdown_event, state_report
 from pipeops.runtime.tasks import OnError, TaskScope
 
 log = get_logger(__name__)
@@ -114,7 +114,8 @@ class ControlPlane:
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(GC_THRESHOLD, 50, 50)
-                await stop.wait()
+                with state_report(lambda: self._figures(listener, requests)):
+                    await stop.wait()
                 log.info("stopping")
                 self._stopping = True
                 for instance in list(self.registry.all_instances()):
@@ -153,6 +154,18 @@ class ControlPlane:
             ready=self._not_ready,
         )
         return Listener(router, self.access_log, now=self._now)
+
+    def _figures(self, listener: Listener, requests: TaskScope) -> dict[str, object]:
+        """What this process holds beside tasks and descriptors; all of it goes back when clients and agents go."""
+        lanes = [lane for each in self.registry.all_instances() for lane in each.lanes.values()]
+        sessions = [lane.link.session for lane in lanes if lane.link.session is not None]
+        return {
+            "clients": len(listener.connections),
+            "requests": requests.live,
+            "agents": len(self.registry),
+            "lanes": len(lanes),
+            "streams": sum(len(session.streams) for session in sessions),
+        }
 
     def _not_ready(self) -> str | None:
         if self._stopping:
@@ -231,20 +244,20 @@ class _ClusterNames:
 
 
 class _Timestamp:
-    """RFC 3339 time of now, formatted once a millisecond at most."""
+    """RFC 3339 time of now; the calendar is asked once a second."""
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
-        self._millisecond = 0
-        self._text = ""
+        self._second = -1
+        self._date = b""
 
-    def __call__(self) -> str:
-        millisecond = int(self._wall() * 1000)
-        if millisecond != self._millisecond:
-            self._millisecond = millisecond
-            moment = datetime.fromtimestamp(millisecond / 1000, UTC)
-            self._text = f"{moment:%Y-%m-%dT%H:%M:%S}.{millisecond % 1000:03d}Z"
-        return self._text
+    def __call__(self) -> bytes:
+        now = self._wall()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._date = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}".encode()
+        return b"%b.%03dZ" % (self._date, (now - second) * 1000)
 
 
 def _report(request_id: str, error: Exception) -> None:

@@ -128,7 +128,9 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._pool.lost(self)
         if exchange is None:
             return
-        if self._head is None and self._framing in (_CLOSE, _UPGRADE) and self._chunked is None:
+        to_its_end = self._framing in (_CLOSE, _UPGRADE) and self._chunked is None
+        if self._head is None and to_its_end and exc is None:
+            exchange.stream.sink = Discard(exchange.stream)  # credit for what is on its way to us
             exchange.stream.send(b"", True)
         elif self._head == b"" and self.used and exchange.retry():
             return

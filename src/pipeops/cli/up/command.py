@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -162,13 +163,25 @@ def next_steps(running: Running) -> list[str]:
     found = next((path for path in config_files(os.environ) if path.is_file()), None)
     if found != own:
         steps.append(f"export PIPEOPS_HOME={shlex.quote(str(running.home.root))}")
+    program = _own_name()
+    needed = "" if shutil.which("kubectl") else "     # kubectl is not installed here"
     steps += [
-        "kubectl get pods --all-namespaces",
-        "kubectl auth whoami",
-        f"pipeops clusters show {running.backend.name}",
-        "pipeops clusters add NAME     # connect another cluster",
+        f"kubectl get pods --all-namespaces{needed}",
+        "kubectl auth can-i --list",
+        f"{program} clusters show {running.backend.name}",
+        f"{program} clusters add NAME     # connect another cluster",
     ]
     return steps
+
+
+def _own_name() -> str:
+    """Return how the person can call this program from another directory."""
+    if shutil.which("pipeops"):
+        return "pipeops"
+    called = Path(sys.argv[0])
+    if called.name == "pipeops":
+        return shlex.quote(str(called.absolute()))
+    return f"{shlex.quote(sys.executable)} -m pipeops.cli"
 
 
 async def _watch(running: Running, progress: Progress, clock: Clock) -> None:

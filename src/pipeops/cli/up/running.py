@@ -144,7 +144,7 @@ class Up:
                 first = await get_nodes(
                     profile, backend.name, self._home.kubeconfig, self._kubectl_environment()
                 )
-            yield Running(
+            running = Running(
                 home=self._home,
                 profile=profile,
                 backend=backend,
@@ -153,7 +153,11 @@ class Up:
                 first=first,
                 children=tuple(self._children),
             )
-            self._progress.close()
+            try:
+                yield running
+            finally:
+                self._progress.close()
+                self._progress.plain("stopping …")
 
     async def _start(self, stack: AsyncExitStack, child: Child) -> None:
         scope = TaskScope(child.name, on_error=OnError.CANCEL, report=_told_by_the_boundary)

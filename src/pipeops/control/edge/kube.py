@@ -1,6 +1,7 @@
 """KubeExchange: one request for a cluster's API server on one native stream."""
 
 import re
+from binascii import unhexlify
 from collections.abc import Callable
 
 from pipeops.control.edge.exchange import Client, ClientRequest
@@ -77,12 +78,12 @@ class KubeExchange:
             flags,
             0,
             UNKNOWN_LENGTH if length is None else length,
-            bytes.fromhex(request.request_id.decode()),
+            unhexlify(request.request_id),
             0,
             len(principal),
             len(head),
         )
-        stream.send(fixed + principal + head, length == 0 and block.upgrade is None)
+        stream.send(b"".join((fixed, principal, head)), length == 0 and block.upgrade is None)
 
     # -- StreamSink ------------------------------------------------------------------------
 
@@ -130,9 +131,9 @@ class KubeExchange:
         stream = self.stream
         self._done = True
         if stream is not None and not stream.local_finished:
-            if self._framing is Framing.UPGRADE:
+            if self._framing is Framing.UPGRADE and not stream.pending:
                 stream.send(b"", True)
-            else:  # the answer came before the request was read to its end
+            else:  # the server was done before it had read everything: nobody takes the rest
                 stream.reset()
         self._client.finish()
 

@@ -118,6 +118,27 @@ async def test_an_answer_without_framing_ends_with_the_connection() -> None:
     assert pool.gone == [connection]
 
 
+@pytest.mark.parametrize("upgrade", [False, True])
+async def test_a_reset_is_never_passed_on_as_a_complete_answer(upgrade: bool) -> None:
+    exchange = FakeExchange(upgrade=upgrade)
+    connection, _, _ = begin(exchange)
+    switch = b"HTTP/1.1 101 S\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\n\r\n"
+    feed(connection, (switch if upgrade else b"HTTP/1.1 200 OK\r\n\r\n") + b"hel")
+    connection.connection_lost(ConnectionResetError("reset"))
+    assert not exchange.stream.local_finished
+    assert exchange.failure.startswith("502 kube-apiserver")
+
+
+async def test_what_is_still_on_its_way_to_a_closed_upgrade_gets_its_credit() -> None:
+    exchange = FakeExchange(upgrade=True)
+    connection, _, _ = begin(exchange)
+    feed(connection, b"HTTP/1.1 101 S\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\n\r\n")
+    connection.connection_lost(None)
+    assert exchange.stream.local_finished
+    exchange.stream.sink.on_data(memoryview(b"late"), False)
+    assert exchange.stream.credit == 4
+
+
 async def test_interim_answers_are_not_for_the_client() -> None:
     exchange = FakeExchange()
     connection, _, _ = begin(exchange)

@@ -64,7 +64,7 @@ def begin(
     head = parse_head(raw)
     length = None if head.block.chunked else head.block.content_length or 0
     request = ClientRequest(
-        head.method, head.target, head.minor, head.block, length, b"0a" * 16, "-"
+        head.method, head.target, head.minor, head.block, length, b"0a" * 16, "-", 0.0
     )
     client, stream = FakeClient(), RecordingStream()
     exchange = KubeExchange(client, lambda _: end, watch=is_watch(request.target))
@@ -202,6 +202,22 @@ def test_an_upgrade_goes_both_ways_and_finishes_both() -> None:
     exchange.on_data(memoryview(b"down"), True)
     assert (stream.take(), client.body, client.ended) == (b"up", b"down", "finished")
     assert stream.local_finished
+
+
+def test_the_end_of_an_upgrade_drops_what_nobody_takes_any_more() -> None:
+    """Bytes without credit would keep the stream, and its memory, for as long as the tunnel lives."""
+    exchange, client, stream = begin(
+        b"GET /k8s/a/x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n"
+    )
+    switch = b"HTTP/1.1 101 S\r\n\r\n"
+    exchange.on_data(
+        memoryview(encode_preface(Framing.UPGRADE, 101, len(switch), reusable=False) + switch),
+        False,
+    )
+    stream.pending = 100_000
+    exchange.on_data(memoryview(b""), True)
+    assert client.ended == "finished"
+    assert stream.was_reset
 
 
 def test_an_early_answer_resets_what_is_left_of_the_request() -> None:
