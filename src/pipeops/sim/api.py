@@ -1,7 +1,7 @@
 """One request through the simulated API server: who, may they, what, answer."""
 
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from typing import Protocol
 from uuid import uuid4
 
 from pipeops.sim import discovery, reading, subresources
@@ -21,8 +21,19 @@ from pipeops.sim.scaling import read_scale
 from pipeops.sim.writing import Writes
 
 _HEALTH = ("healthz", "livez", "readyz")
-Extension = Callable[[Request, RequestInfo], Awaitable[Answer]]
-"""Answers one subresource; the request is authenticated and authorized already."""
+
+
+class PodEndpoints(Protocol):
+    """Answers what is inside pods; the requests are authenticated and authorized already."""
+
+    @staticmethod
+    def serves(info: RequestInfo) -> bool:
+        """Whether a request is for one of its subresources."""
+        ...
+
+    def answer(self, request: Request, info: RequestInfo, user: User) -> Answer:
+        """Answer one request; ApiError for a refusal."""
+        ...
 
 
 def attributes_of(info: RequestInfo) -> Attributes:
@@ -37,16 +48,12 @@ def attributes_of(info: RequestInfo) -> Attributes:
 class ApiServer:
     """The handler behind the HTTP server; holds no state of its own.
 
-    `extensions` answer subresources of the core group, by (plural, subresource): log, exec and the like.
+    `pods` answers what is inside pods: log, exec and the like; without it, those are not served.
     """
 
-    def __init__(
-        self,
-        cluster: SimulatedCluster,
-        extensions: Mapping[tuple[str, str], Extension] | None = None,
-    ) -> None:
+    def __init__(self, cluster: SimulatedCluster, pods: PodEndpoints | None = None) -> None:
         self.cluster = cluster
-        self.extensions = dict(extensions or {})
+        self.pods = pods
 
     async def handle(self, request: Request) -> Answer:
         """Answer one request; every refusal becomes a Status document."""
@@ -139,9 +146,8 @@ class ApiServer:
     async def _subresource(
         self, request: Request, info: RequestInfo, resource: Resource, user: User
     ) -> Answer:
-        extension = self.extensions.get((info.plural, info.subresource))
-        if extension is not None and not info.group:
-            return await extension(request, info)
+        if self.pods is not None and self.pods.serves(info):
+            return self.pods.answer(request, info, user)
         if (info.plural, info.subresource, info.verb) in subresources.SERVED:
             body, code = await subresources.answer(self.cluster, request, resource, info)
             return self._json(request, body, code)
