@@ -15,6 +15,8 @@ from pipeops.sim.http import Answer, Request, Response
 from pipeops.sim.kinds import Resource
 from pipeops.sim.negotiation import Form, choose, decode, encode
 from pipeops.sim.objects import JsonObject
+from pipeops.sim.openapi.documents import Documents
+from pipeops.sim.openapi.serving import openapi_answer
 from pipeops.sim.options import delete_options
 from pipeops.sim.router import RequestInfo, request_info
 from pipeops.sim.scaling import read_scale
@@ -54,6 +56,7 @@ class ApiServer:
     def __init__(self, cluster: SimulatedCluster, pods: PodEndpoints | None = None) -> None:
         self.cluster = cluster
         self.pods = pods
+        self._documents = Documents(cluster.registry)
 
     async def handle(self, request: Request) -> Answer:
         """Answer one request; every refusal becomes a Status document."""
@@ -179,6 +182,9 @@ class ApiServer:
             return self._discovery(request, parts)
         if parts[0] in _HEALTH:
             return _health(request, parts[0])
+        if parts[0] == "openapi":
+            found = openapi_answer(self._documents, parts, request.header("accept"))
+            return found or page_not_found()
         if parts == ["version"]:
             return self._json(request, discovery.VERSION)
         return page_not_found()

@@ -19,7 +19,7 @@ from pipeops.sim.errors import (
 from pipeops.sim.http import Request, Response
 from pipeops.sim.kinds import Resource
 from pipeops.sim.managed import Actor
-from pipeops.sim.negotiation import decode, load_yaml
+from pipeops.sim.negotiation import choose, decode, encode, load_yaml
 from pipeops.sim.objects import JsonObject, deep_copy, name_of
 from pipeops.sim.options import WriteOptions, write_options
 from pipeops.sim.patch import json_patch, merge_patch, strategic_patch
@@ -240,8 +240,9 @@ class Writes:
         writer = self._cluster.writer
         actor = self._actor(options)
         written = writer.replace(self._resource, old, new, actor, dry_run=options.dry_run)
-        scale = read_scale(self._resource, written)
-        return write_object(self._cluster, self._request, self._resource, scale)
+        form = choose(self._request.header("accept"))
+        body = encode(read_scale(self._resource, written), form)
+        return Response(200, body, form.content_type)
 
     def _typed(self, value: Any, options: WriteOptions) -> JsonObject:
         return typed(self._request, value, self._resource, self._definition, options.validation)
