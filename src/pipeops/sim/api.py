@@ -12,6 +12,7 @@ from pipeops.sim.http import Answer, Request, Response
 from pipeops.sim.kinds import Resource
 from pipeops.sim.negotiation import Form, choose, encode
 from pipeops.sim.objects import JsonObject
+from pipeops.sim.pods.subresources import PodSubresources
 from pipeops.sim.router import RequestInfo, request_info
 
 _HEALTH = ("healthz", "livez", "readyz")
@@ -27,10 +28,11 @@ def attributes_of(info: RequestInfo) -> Attributes:
 
 
 class ApiServer:
-    """The handler behind the HTTP server; holds no state of its own."""
+    """The handler behind the HTTP server; holds no state but what is inside the pods."""
 
     def __init__(self, cluster: SimulatedCluster) -> None:
         self.cluster = cluster
+        self.pods = PodSubresources(cluster)
 
     async def handle(self, request: Request) -> Answer:
         """Answer one request; every refusal becomes a Status document."""
@@ -61,6 +63,8 @@ class ApiServer:
     async def _resource(
         self, request: Request, info: RequestInfo, resource: Resource, user: User
     ) -> Answer:
+        if self.pods.serves(info):
+            return self.pods.answer(request, info, user)
         if info.subresource:
             return page_not_found()
         if resource.plural == "namespaces" and not resource.group:
