@@ -112,6 +112,12 @@ class SeedingKubectl(Kubectl):
         return done
 
 
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    with Simulator(tmp_path_factory.mktemp("simulator")) as running:
+        yield running
+
+
 class StreamingFlows(KubectlFlows):
     """Those of the flows that look into pods."""
 
@@ -123,11 +129,6 @@ class StreamingFlows(KubectlFlows):
     test_run_returns_the_exit_code_and_removes_its_pod = None  # type: ignore[assignment]  # creates
 
     binary: Path
-
-    @pytest.fixture(scope="class")
-    def simulator(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-        with Simulator(tmp_path_factory.mktemp("simulator")) as running:
-            yield running
 
     @pytest.fixture
     @override

@@ -1,7 +1,8 @@
 """What the simulator keeps for each pod while it exists: its files, and whether it has gone."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from pipeops.sim.cluster import SimulatedCluster
 from pipeops.sim.kinds import GroupResource
@@ -99,3 +100,28 @@ class PodInstances:
             instance.over.set()
         elif dig(change.object, "status", "phase") in FINISHED:
             instance.over.set()
+
+
+async def until(over: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Run `work`, but not beyond the end of its pod."""
+    failure: ConnectionError | None = None
+
+    async def run() -> None:
+        # A refusal must not reach the task group, which would wrap it.
+        nonlocal failure
+        try:
+            await work
+        except ConnectionError as error:
+            failure = error
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(run()), group.create_task(_set(over))]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _set(over: asyncio.Event) -> None:
+    await over.wait()

@@ -8,11 +8,14 @@ from pipeops.sim.cluster import SimulatedCluster
 from pipeops.sim.errors import ApiError, bad_request, invalid, method_not_allowed, not_found
 from pipeops.sim.http import Answer, Request, Streaming
 from pipeops.sim.objects import JsonObject, dig, parse_timestamp
+from pipeops.sim.pods import network
 from pipeops.sim.pods.ending import container_ended
-from pipeops.sim.pods.instances import FINISHED, PODS, PodInstances
+from pipeops.sim.pods.instances import FINISHED, PODS, PodInstances, until
 from pipeops.sim.pods.logs import ContainerLog, LogQuery, read_log
 from pipeops.sim.pods.session import Session, exited, not_started, succeeded
 from pipeops.sim.router import RequestInfo
+from pipeops.sim.streaming import portforward
+from pipeops.sim.streaming.pipes import Sink, Source
 from pipeops.sim.streaming.remotecommand import Streams, Wanted, upgrade
 from pipeops.sim.streaming.websocket import is_websocket
 
@@ -110,7 +113,22 @@ class PodSubresources:
         return upgrade(request, wanted, serve)
 
     def _forward(self, request: Request, pod: JsonObject) -> Answer:
-        raise bad_request("Upgrade request required")
+        name = pod["metadata"]["name"]
+        if not dig(pod, "spec", "nodeName"):
+            raise bad_request(f"pod {name} does not have a host assigned")
+        phase = dig(pod, "status", "phase")
+        if phase != "Running":
+            raise bad_request(
+                f"unable to forward port because pod is not running. Current status={phase}"
+            )
+        instance = self.instances.of(pod)
+
+        async def dial(port: int, source: Source, sink: Sink) -> None:
+            """Ends with the pod, as a real connection would."""
+            connection = network.connect(pod, port, source, sink)
+            await until(instance.over, connection)
+
+        return portforward.upgrade(request, dial)
 
 
 async def _nothing() -> AsyncGenerator[bytes, None]:
