@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from typing_extensions import override
@@ -51,7 +51,7 @@ class Simulator:
             self._started.set_result(asyncio.get_running_loop())
             await self._stop.wait()
 
-    def __enter__(self) -> "Simulator":
+    def __enter__(self) -> Self:
         self._thread.start()
         self._loop = self._started.result(30)
         return self
@@ -165,5 +165,3 @@ class TestKubectl120(StreamingFlows):
         if built.path is None:
             pytest.skip(f"no kubectl 1.20: {built.reason}")
         return built.path
-
-

@@ -25,7 +25,7 @@ async def ls(process: Process) -> int:
     folders: list[tuple[str, Folder]] = []
     for name in names or ["."]:
         try:
-            node = process.files.find(name, process.directory)
+            node = process.files.find(name, process.directory, follow="-l" not in asked)
         except OSError as error:
             status = await process.failed(error, name)
             continue

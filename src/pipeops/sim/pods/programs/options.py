@@ -17,7 +17,10 @@ def options(
     try:
         found, rest = parse(process.argv[1:], short, list(long))
     except getopt.GetoptError as error:
-        raise UsageError(str(error).replace("option -", "invalid option -- ")) from error
+        message = str(error)
+        if not error.opt.startswith("-") and len(error.opt) == 1:
+            message = message.replace("option -", "invalid option -- ", 1)
+        raise UsageError(message) from error
     return dict(found), rest
 
 
