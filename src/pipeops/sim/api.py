@@ -5,12 +5,13 @@ from uuid import uuid4
 from pipeops.sim import discovery, reading
 from pipeops.sim.access.impersonation import impersonate
 from pipeops.sim.access.rbac import Attributes
+from pipeops.sim.access.tokens import issue_token
 from pipeops.sim.access.users import User
 from pipeops.sim.cluster import SimulatedCluster
-from pipeops.sim.errors import ApiError, method_not_allowed
+from pipeops.sim.errors import ApiError, method_not_allowed, not_found
 from pipeops.sim.http import Answer, Request, Response
 from pipeops.sim.kinds import Resource
-from pipeops.sim.negotiation import Form, choose, encode
+from pipeops.sim.negotiation import Form, choose, decode, encode
 from pipeops.sim.objects import JsonObject
 from pipeops.sim.pods.subresources import PodSubresources
 from pipeops.sim.router import RequestInfo, request_info
@@ -55,9 +56,10 @@ class ApiServer:
         if not info.is_resource:
             return self._plain(request, info)
         resource = self.cluster.registry.find(info.group, info.version, info.plural)
-        if resource is None or (info.namespace and not resource.namespaced):
-            if not (resource and resource.plural == "namespaces"):
-                return page_not_found()
+        if resource is None:
+            return page_not_found()
+        if info.namespace and not resource.namespaced and resource.plural != "namespaces":
+            return page_not_found()
         return await self._resource(request, info, resource, user)
 
     async def _resource(
@@ -66,7 +68,9 @@ class ApiServer:
         if self.pods.serves(info):
             return self.pods.answer(request, info, user)
         if info.subresource:
-            return page_not_found()
+            return await self._subresource(request, info, resource)
+        if not resource.persistent:
+            return await self._review(request, info, resource, user)
         if resource.plural == "namespaces" and not resource.group:
             info = RequestInfo(info.verb, info.path, True, "", "v1", "", info.plural, info.name)
         match info.verb:
@@ -76,7 +80,31 @@ class ApiServer:
                 return reading.list_objects(self.cluster, request, resource, info)
             case "watch":
                 return reading.watch(self.cluster, request, resource, info)
-        raise method_not_allowed(request.method)
+            case _:
+                raise method_not_allowed(request.method)
+
+    async def _review(
+        self, request: Request, info: RequestInfo, resource: Resource, user: User
+    ) -> Answer:
+        if info.verb != "create":
+            raise method_not_allowed(request.method)
+        body = decode(await request.body(), request.header("content-type"))
+        cluster = self.cluster
+        answer = cluster.reviews.answer(
+            info.group, info.plural, body, user, now=cluster.clock.now()
+        )
+        return reading.write_object(cluster, request, resource, answer, 201)
+
+    async def _subresource(self, request: Request, info: RequestInfo, resource: Resource) -> Answer:
+        if (info.plural, info.subresource, info.verb) == ("serviceaccounts", "token", "create"):
+            body = decode(await request.body(), request.header("content-type"))
+            account = self.cluster.store.get(resource.storage, info.namespace, info.name)
+            if account is None:
+                raise not_found(resource.group, resource.plural, info.name)
+            now = self.cluster.clock.now()
+            issued = issue_token(self.cluster.authenticator, account, body, now=now)
+            return self._json(request, issued, 201)
+        return page_not_found()
 
     def _plain(self, request: Request, info: RequestInfo) -> Answer:
         parts = [part for part in info.path.split("/") if part]
@@ -117,9 +145,9 @@ class ApiServer:
         return self._json(request, discovery.resource_list(registry, group, version))
 
     @staticmethod
-    def _json(request: Request, body: JsonObject) -> Response:
+    def _json(request: Request, body: JsonObject, code: int = 200) -> Response:
         form = choose(request.header("accept"))
-        return Response(200, encode(body, form), form.content_type)
+        return Response(code, encode(body, form), form.content_type)
 
 
 def page_not_found() -> Response:

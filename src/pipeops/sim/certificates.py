@@ -1,6 +1,6 @@
 """The simulated cluster's own CA and serving certificate."""
 
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 import tempfile
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CA_DAYS, SERVING_DAYS = 3650, 365
-BACKDATE = datetime.timedelta(hours=1)
+BACKDATE = dt.timedelta(hours=1)
 """Certificates start a little in the past, for clients whose clock is behind."""
 
 
@@ -93,7 +93,7 @@ def _builder(
     now: float,
     days: int,
 ) -> x509.CertificateBuilder:
-    start = datetime.datetime.fromtimestamp(now, datetime.UTC) - BACKDATE
+    start = dt.datetime.fromtimestamp(now, dt.UTC) - BACKDATE
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -101,7 +101,7 @@ def _builder(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
-        .not_valid_after(start + datetime.timedelta(days=days))
+        .not_valid_after(start + dt.timedelta(days=days))
     )
 
 

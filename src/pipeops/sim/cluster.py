@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from uuid import uuid4
 
 from pipeops.sim.access.rbac import Authorizer
+from pipeops.sim.access.reviews import Reviews
 from pipeops.sim.access.users import Authenticator, TokenIssuer, User
 from pipeops.sim.clock import Clock, SystemClock
 from pipeops.sim.kinds import GroupResource, Registry
@@ -41,6 +42,7 @@ class SimulatedCluster:
         self.authorizer = Authorizer(self.store)
         issuer = TokenIssuer(signing_key or secrets.token_bytes(32), self.clock)
         self.authenticator = Authenticator(tokens or {}, issuer, self._account_uid)
+        self.reviews = Reviews(self.authorizer, self.authenticator)
 
     def _account_uid(self, namespace: str, name: str) -> str | None:
         account = self.store.get(SERVICE_ACCOUNTS, namespace, name)

@@ -86,8 +86,8 @@ def resource_list(registry: Registry, group: str, version: str) -> JsonObject:
     listed = []
     for resource in registry.in_version(group, version):
         listed.append(_legacy_resource(resource))
-        for sub in sorted(resource.subresources.values(), key=lambda s: s.name):
-            listed.append(_legacy_subresource(resource, sub))
+        below = sorted(resource.subresources.values(), key=lambda sub: sub.name)
+        listed.extend(_legacy_subresource(resource, sub) for sub in below)
     head = {"kind": "APIResourceList", "apiVersion": "v1"} if group else {"kind": "APIResourceList"}
     owner = f"{group}/{version}" if group else version
     return head | {"groupVersion": owner, "resources": listed}
@@ -144,7 +144,9 @@ def aggregated(registry: Registry, *, core: bool, version: str) -> JsonObject:
             for served_version in versions
         ]
         meta: JsonObject = {"creationTimestamp": None}
-        items.append({"metadata": {"name": group, **meta} if group else meta, "versions": served})
+        if group:
+            meta = {"name": group, **meta}
+        items.append({"metadata": meta, "versions": served})
     return {
         "kind": AGGREGATED,
         "apiVersion": f"apidiscovery.k8s.io/{version}",

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, unquote
 
 import h11
@@ -277,9 +277,6 @@ class _Connection:
         switch = h11.InformationalResponse(
             status_code=101, headers=answer.headers, reason=b"Switching Protocols"
         )
-        # `next_event` before the switch lets h11 notice the end of a body-less request.
-        while self._h11.their_state not in {h11.DONE, h11.MIGHT_SWITCH_PROTOCOL}:
-            await self._next_event()
         await self._send(switch)
         left, _ = self._h11.trailing_data
         await answer.run(Duplex(self._reader, self._writer, bytes(left)))
@@ -324,7 +321,7 @@ class HttpServer:
         self._server: asyncio.Server | None = None
         self.address = (host, port)
 
-    async def __aenter__(self) -> "HttpServer":
+    async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         await self._group.__aenter__()
         try:

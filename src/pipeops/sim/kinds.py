@@ -172,7 +172,7 @@ class Registry:
 
     def groups(self) -> dict[str, list[str]]:
         """Group to its versions, preferred first; the core group is the empty string."""
-        found: dict[str, list[str]] = {"": []} | {group: [] for group in GROUP_ORDER}
+        found: dict[str, list[str]] = {group: [] for group in ("", *GROUP_ORDER)}
         for resource in self._by_path.values():
             versions = found.setdefault(resource.group, [])
             if resource.version not in versions:

@@ -91,5 +91,4 @@ def nano_timestamp(unix: float) -> str:
 
 def parse_timestamp(text: str) -> float:
     """Unix seconds of an RFC 3339 time; ValueError when it is not one."""
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return moment.timestamp()
+    return datetime.fromisoformat(text).timestamp()

@@ -15,7 +15,7 @@ from pipeops.sim.negotiation import Form, choose, encode
 from pipeops.sim.objects import JsonObject, name_of, namespace_of
 from pipeops.sim.router import RequestInfo
 from pipeops.sim.selectors import object_filter
-from pipeops.sim.storage import Change
+from pipeops.sim.storage import Change, ChangeLog, Store
 from pipeops.sim.tables.table import as_table, partial
 
 OBJECT_FORMS = ("Table", "PartialObjectMetadata")
@@ -329,11 +329,8 @@ async def _lines(
     version = plan.start
     if plan.initial:
         version = store.version
-        for obj in store.objects(resource.storage, plan.namespace):
-            if accept(obj):
-                yield writer.line("ADDED", obj)
-        if plan.initial_end and plan.bookmarks:
-            yield writer.bookmark(version, initial_end=True)
+        for first in _initial(store, resource, accept, writer, plan):
+            yield first
     while True:
         try:
             changes = log.after(version)
@@ -345,15 +342,31 @@ async def _lines(
             line = writer.change(change, plan.namespace)
             if line is not None:
                 yield line
-        if changes:
+        if changes or await _changed(log, min(end, next_bookmark) if plan.bookmarks else end):
             continue
-        try:
-            async with asyncio.timeout_at(min(end, next_bookmark) if plan.bookmarks else end):
-                await log.wait()
-        except TimeoutError:
-            if plan.bookmarks:
-                version = max(version, store.version)
-                next_bookmark = loop.time() + BOOKMARK_SECONDS
-                yield writer.bookmark(version)
-            if loop.time() >= end:
-                return
+        if plan.bookmarks:
+            version = max(version, store.version)
+            next_bookmark = loop.time() + BOOKMARK_SECONDS
+            yield writer.bookmark(version)
+        if loop.time() >= end:
+            return
+
+
+async def _changed(log: ChangeLog, deadline: float) -> bool:
+    try:
+        async with asyncio.timeout_at(deadline):
+            await log.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _initial(
+    store: Store, resource: Resource, accept: Accept, writer: _EventWriter, plan: _WatchPlan
+) -> Iterator[bytes]:
+    version = store.version
+    for obj in store.objects(resource.storage, plan.namespace):
+        if accept(obj):
+            yield writer.line("ADDED", obj)
+    if plan.initial_end and plan.bookmarks:
+        yield writer.bookmark(version, initial_end=True)

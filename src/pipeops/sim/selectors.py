@@ -34,6 +34,8 @@ class Requirement:
                 return value is not None
             case "absent":
                 return value is None
+            case _:
+                pass
         if value is None or not value.isdigit():
             return False
         bound = int(next(iter(self.values)))

@@ -67,10 +67,7 @@ def impersonate(request: Request, user: User, authorizer: Authorizer) -> User:
                     "impersonate", group=api, resource="userextras", subresource=key, name=value
                 ),
             )
-    if wanted.name == "system:anonymous":
-        implied = UNAUTHENTICATED
-    else:
-        implied = AUTHENTICATED
+    implied = UNAUTHENTICATED if wanted.name == "system:anonymous" else AUTHENTICATED
     if implied not in groups:
         groups = (*groups, implied)
     return User(wanted.name, groups, wanted.uid, wanted.extra)

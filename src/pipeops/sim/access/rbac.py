@@ -54,9 +54,7 @@ def rule_allows(rule: JsonObject, wanted: Attributes) -> bool:
         return False
     if wanted.path:
         return any(
-            url == "*"
-            or url == wanted.path
-            or (url[-1:] == "*" and wanted.path.startswith(url[:-1]))
+            url in {"*", wanted.path} or (url[-1:] == "*" and wanted.path.startswith(url[:-1]))
             for url in rule.get("nonResourceURLs") or ()
         )
     if not _holds(rule.get("apiGroups"), wanted.group):
@@ -80,7 +78,8 @@ def _subject_is(subject: JsonObject, user: User, binding_namespace: str) -> bool
         case "ServiceAccount":
             namespace = subject.get("namespace") or binding_namespace
             return user.name == f"system:serviceaccount:{namespace}:{subject.get('name')}"
-    return False
+        case _:
+            return False
 
 
 class Authorizer:
@@ -139,6 +138,13 @@ class Authorizer:
             if rule_allows(grant.rule, wanted):
                 return grant.reason
         return None
+
+    def rules(self, user: User, namespace: str) -> list[JsonObject]:
+        """The policy rules that hold for the user in one namespace."""
+        if "system:masters" in user.groups:
+            everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+            return [everything, {"nonResourceURLs": ["*"], "verbs": ["*"]}]
+        return [g.rule for g in self.grants(user) if g.namespace in {"", namespace}]
 
     def require(self, user: User, wanted: Attributes) -> None:
         """403 in the API server's words when the user may not."""

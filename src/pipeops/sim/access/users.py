@@ -95,6 +95,7 @@ class Authenticator:
     ) -> None:
         self.tokens = dict(tokens)
         self.issuer = issuer
+        self.audience = ISSUER
         self._account_uid = account_uid
 
     def authenticate(self, request: Request) -> User:
@@ -122,7 +123,8 @@ class Authenticator:
             raise unauthorized()
         bound = claims.get("kubernetes.io") or {}
         account = bound.get("serviceaccount") or {}
-        namespace, name, uid = bound.get("namespace", ""), account.get("name"), account.get("uid")
+        namespace, name = str(bound.get("namespace")), str(account.get("name"))
+        uid = str(account.get("uid"))
         if self._account_uid(namespace, name) != uid:
             raise unauthorized()
         user = service_account_user(namespace, name, uid)

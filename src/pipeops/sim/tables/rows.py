@@ -356,8 +356,10 @@ ROWS: dict[tuple[str, str], tuple[str, Row]] = {
     ),
     ("", "namespaces"): ("Name Status Age", _named(_path("status", "phase"), _age)),
     ("", "nodes"): (
-        "Name Status Roles Age Version Internal-IP+ External-IP+ OS-Image+ Kernel-Version+ "
-        "Container-Runtime+",
+        (
+            "Name Status Roles Age Version Internal-IP+ External-IP+ OS-Image+ Kernel-Version+ "
+            "Container-Runtime+"
+        ),
         _node,
     ),
     ("", "services"): ("Name Type Cluster-IP External-IP Port(s) Age Selector+", _service),
@@ -373,13 +375,17 @@ ROWS: dict[tuple[str, str], tuple[str, Row]] = {
     ("", "secrets"): ("Name Type Data Age", _named(_path("type"), _count("data"), _age)),
     ("", "serviceaccounts"): ("Name Age", _named(_age)),
     ("", "persistentvolumes"): (
-        "Name Capacity Access_Modes Reclaim_Policy Status Claim StorageClass "
-        "VolumeAttributesClass Reason Age VolumeMode+",
+        (
+            "Name Capacity Access_Modes Reclaim_Policy Status Claim StorageClass "
+            "VolumeAttributesClass Reason Age VolumeMode+"
+        ),
         _volume,
     ),
     ("", "persistentvolumeclaims"): (
-        "Name Status Volume Capacity Access_Modes StorageClass VolumeAttributesClass Age "
-        "VolumeMode+",
+        (
+            "Name Status Volume Capacity Access_Modes StorageClass VolumeAttributesClass Age "
+            "VolumeMode+"
+        ),
         _claim,
     ),
     ("", "resourcequotas"): ("Name Request Limit Age", _quota),
@@ -394,8 +400,10 @@ ROWS: dict[tuple[str, str], tuple[str, Row]] = {
     ),
     ("apps", "statefulsets"): ("Name Ready Age Containers+ Images+", _stateful_set),
     ("apps", "daemonsets"): (
-        "Name Desired:integer Current:integer Ready:integer Up-to-date:integer "
-        f"Available:integer Node_Selector Age {_WORKLOAD}",
+        (
+            "Name Desired:integer Current:integer Ready:integer Up-to-date:integer "
+            f"Available:integer Node_Selector Age {_WORKLOAD}"
+        ),
         _daemon_set,
     ),
     ("apps", "controllerrevisions"): ("Name Controller Revision Age", _revision),

@@ -4,38 +4,30 @@ from collections.abc import Iterable
 
 from pipeops.sim.objects import JsonObject, dig, parse_timestamp
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
+MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
+_STEPS = (
+    (2 * MINUTE, 1, "s", 0, ""),
+    (10 * MINUTE, MINUTE, "m", 1, "s"),
+    (3 * HOUR, MINUTE, "m", 0, ""),
+    (8 * HOUR, HOUR, "h", MINUTE, "m"),
+    (2 * DAY, HOUR, "h", 0, ""),
+    (8 * DAY, DAY, "d", HOUR, "h"),
+    (2 * YEAR, DAY, "d", 0, ""),
+    (8 * YEAR, YEAR, "y", DAY, "d"),
+)
+"""Below so many seconds: the unit and, unless 0, the smaller unit of the remainder."""
 
 
 def human_duration(seconds: float) -> str:
     """A duration as kubectl abbreviates it (k8s.io/apimachinery/pkg/util/duration)."""
     whole = int(seconds)
-    if whole < -1:
-        return "<invalid>"
     if whole < 0:
-        return "0s"
-    if whole < 2 * MINUTE:
-        return f"{whole}s"
-    if whole < 10 * MINUTE:
-        return _two(whole, MINUTE, "m", 1, "s")
-    if whole < 3 * HOUR:
-        return f"{whole // MINUTE}m"
-    if whole < 8 * HOUR:
-        return _two(whole, HOUR, "h", MINUTE, "m")
-    if whole < 2 * DAY:
-        return f"{whole // HOUR}h"
-    if whole < 8 * DAY:
-        return _two(whole, DAY, "d", HOUR, "h")
-    if whole < 2 * 365 * DAY:
-        return f"{whole // DAY}d"
-    if whole < 8 * 365 * DAY:
-        return _two(whole, 365 * DAY, "y", DAY, "d")
-    return f"{whole // (365 * DAY)}y"
-
-
-def _two(whole: int, big: int, big_unit: str, small: int, small_unit: str) -> str:
-    rest = whole % big // small
-    return f"{whole // big}{big_unit}" + (f"{rest}{small_unit}" if rest else "")
+        return "<invalid>" if whole < -1 else "0s"
+    for below, unit, letter, small, small_letter in _STEPS:
+        if whole < below:
+            rest = whole % unit // small if small else 0
+            return f"{whole // unit}{letter}" + (f"{rest}{small_letter}" if rest else "")
+    return f"{whole // YEAR}y"
 
 
 def since(text: str | None, now: float) -> str:

@@ -1,0 +1,145 @@
+"""Decoding by schema: what a typed decoder keeps, drops, fills in and refuses."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeops.sim.schema.model import Definition, Field, Type, resolve
+
+_GO_TYPES = {
+    "str": "string",
+    "bytes": "[]uint8",
+    "time": "string",
+    "int32": "int32",
+    "int64": "int64",
+    "num": "float64",
+    "bool": "bool",
+}
+_JSON_NAMES = {str: "string", bool: "bool", int: "number", float: "number", dict: "object"}
+
+
+class WrongTypeError(Exception):
+    """A value that its field cannot hold; the message is the decoder's."""
+
+
+@dataclass(slots=True)
+class Decoded:
+    """A cleaned value and the paths of the fields that were dropped."""
+
+    value: Any
+    unknown: list[str] = field(default_factory=list)
+
+
+def decode(value: Any, definition: Definition) -> Decoded:
+    """Keep what the schema knows; WrongTypeError where a value does not fit."""
+    found = Decoded(None)
+    found.value = _struct(value, definition, "", found.unknown)
+    return found
+
+
+def _json_name(value: Any) -> str:
+    return _JSON_NAMES.get(type(value), "array")
+
+
+def _refuse(value: Any, path: str, wanted: str) -> WrongTypeError:
+    return WrongTypeError(
+        f"json: cannot unmarshal {_json_name(value)} into Go struct field "
+        f"{path.lstrip('.') or 'object'} of type {wanted}"
+    )
+
+
+def _struct(value: Any, definition: Definition, path: str, unknown: list[str]) -> Any:
+    if not isinstance(value, dict):
+        raise _refuse(value, path, definition.name)
+    kept = {}
+    for name, item in value.items():
+        known = definition.fields.get(name)
+        where = f"{path}.{name}" if path else name
+        if known is None:
+            if definition.open:
+                kept[name] = item
+            else:
+                unknown.append(where)
+            continue
+        if item is None:
+            continue
+        cleaned = _value(item, known.type, where, unknown)
+        if cleaned or not _omitted_when_empty(cleaned, known.type):
+            kept[name] = cleaned
+    for name, known in definition.fields.items():
+        if known.default is not None and name not in kept:
+            kept[name] = known.default
+    return kept
+
+
+def _omitted_when_empty(value: Any, kind: Type) -> bool:
+    return isinstance(value, dict | list) and kind.form in {"map", "list"}
+
+
+def _value(value: Any, kind: Type, path: str, unknown: list[str]) -> Any:
+    shape = resolve(kind)
+    if isinstance(shape, Definition):
+        return _struct(value, shape, path, unknown)
+    match shape.form:
+        case "list" if isinstance(value, list):
+            element = shape.element or Type("any")
+            return [_value(v, element, f"{path}[{i}]", unknown) for i, v in enumerate(value)]
+        case "map" if isinstance(value, dict):
+            element = shape.element or Type("any")
+            return {k: _value(v, element, f"{path}.{k}", unknown) for k, v in value.items()}
+        case "list" | "map":
+            wanted = "map" if shape.form == "map" else "slice"
+            raise _refuse(value, path, wanted)
+        case "scalar":
+            return _scalar(value, shape.name, path)
+        case _:
+            return value
+
+
+def _scalar(value: Any, name: str, path: str) -> Any:
+    match name:
+        case "quantity" if isinstance(value, int | float | str) and not isinstance(value, bool):
+            return str(value)
+        case "int-or-string" if isinstance(value, int | str) and not isinstance(value, bool):
+            return value
+        case "str" | "time" | "bytes" if isinstance(value, str):
+            return value
+        case "bool" if isinstance(value, bool):
+            return value
+        case "num" if isinstance(value, int | float) and not isinstance(value, bool):
+            return value
+        case "int32" | "int64" if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        case "int32" | "int64" if isinstance(value, float) and value.is_integer():
+            return int(value)
+        case _:
+            raise _refuse(value, path, _GO_TYPES.get(name, name))
+
+
+def missing_required(value: Any, definition: Definition, path: str = "") -> list[str]:
+    """Paths of required fields that an object lacks (custom resources are held to these)."""
+    lacking: list[str] = []
+    if not isinstance(value, dict):
+        return lacking
+    for name, known in definition.fields.items():
+        where = f"{path}.{name}" if path else name
+        if name not in value:
+            if known.required:
+                lacking.append(where)
+            continue
+        lacking += _missing_below(value[name], known, where)
+    return lacking
+
+
+def _missing_below(value: Any, known: Field, path: str) -> list[str]:
+    shape = resolve(known.type)
+    if isinstance(shape, Definition):
+        return missing_required(value, shape, path)
+    if shape.form == "list" and isinstance(value, list) and shape.element is not None:
+        element = resolve(shape.element)
+        if isinstance(element, Definition):
+            return [
+                lack
+                for index, item in enumerate(value)
+                for lack in missing_required(item, element, f"{path}[{index}]")
+            ]
+    return []
