@@ -31,12 +31,13 @@ class Relay:
 
     Attributes:
         port: Where it listens on 127.0.0.1.
+        rate: As given; may be changed while running.
         accepted: `time.monotonic()` of each connection taken.
     """
 
     def __init__(self, target: int, *, rate: float | None = None) -> None:
         self.port = free_port()
-        self._rate = rate
+        self.rate = rate
         self.accepted: list[float] = []
         self._target = target
         self._loop = asyncio.new_event_loop()
@@ -140,8 +141,8 @@ class Relay:
                 await self._open.wait()
                 writer.write(data)
                 await writer.drain()
-                if self._rate is not None:
-                    await asyncio.sleep(len(data) / self._rate)
+                if self.rate is not None:
+                    await asyncio.sleep(len(data) / self.rate)
             await self._open.wait()
             writer.write_eof()
             return
