@@ -14,6 +14,8 @@ import pstats
 import time
 from unittest.mock import Mock
 
+import uvloop
+
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
@@ -137,7 +139,7 @@ class Path:
         registry.attach_lane("bench", "s", 1, Link(self.control[1]))
         log = AccessLog(
             io.StringIO(),
-            timestamp=lambda: "2026-11-24T19:24:08.000Z",
+            timestamp=lambda: b"2026-11-24T19:24:08.000Z",
             call_later=lambda _seconds, _flush: None,
         )
         router = Router(
@@ -236,4 +238,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--runs", type=int, default=500)
-    asyncio.run(main(parser.parse_args()))
+    uvloop.run(main(parser.parse_args()))

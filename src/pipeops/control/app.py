@@ -22,8 +22,8 @@ from pipeops.control.auth.bootstrap import ensure_admin_token
 from pipeops.control.auth.cluster_credentials import ClusterCredentials, Sealer, load_key
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.api_relay import ApiRelay
-from pipeops.control.edge.json_kube import JsonKube
 from pipeops.control.edge.listener import Listener
+from pipeops.control.edge.pipeops_kube import PipeOpsKube
 from pipeops.control.edge.router import Router
 from pipeops.control.sessions.acceptor import AgentAcceptor
 from pipeops.control.sessions.registry import SessionRegistry
@@ -144,8 +144,11 @@ class ControlPlane:
             registry=self.registry,
             clusters=_ClusterNames(self._store.clusters),
             api=ApiRelay(api_socket, requests),
-            json_kube=JsonKube(
-                wall=self._clock.now, call_later=asyncio.get_running_loop().call_later
+            pipeops_kube=PipeOpsKube(
+                requests,
+                now=self._now,
+                wall=self._clock.now,
+                call_later=asyncio.get_running_loop().call_later,
             ),
             scope=requests,
             ready=self._not_ready,
@@ -241,20 +244,20 @@ class _ClusterNames:
 
 
 class _Timestamp:
-    """RFC 3339 time of now, formatted once a millisecond at most."""
+    """RFC 3339 time of now; the calendar is asked once a second."""
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
-        self._millisecond = 0
-        self._text = ""
+        self._second = -1
+        self._date = b""
 
-    def __call__(self) -> str:
-        millisecond = int(self._wall() * 1000)
-        if millisecond != self._millisecond:
-            self._millisecond = millisecond
-            moment = datetime.fromtimestamp(millisecond / 1000, UTC)
-            self._text = f"{moment:%Y-%m-%dT%H:%M:%S}.{millisecond % 1000:03d}Z"
-        return self._text
+    def __call__(self) -> bytes:
+        now = self._wall()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._date = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}".encode()
+        return b"%b.%03dZ" % (self._date, (now - second) * 1000)
 
 
 def _report(request_id: str, error: Exception) -> None:

@@ -9,8 +9,10 @@ import yaml
 
 from pipeops.sim.errors import ApiError, bad_request, not_acceptable, unsupported_media_type
 from pipeops.sim.objects import JsonObject
+from pipeops.sim.schema.wire import MalformedError, decode_envelope
 
 OFFERED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 _JSON = frozenset({"application/json", "application/*", "*/*", ""})
 _YAML = frozenset({"application/yaml", "text/yaml", "application/x-yaml"})
 
@@ -105,6 +107,11 @@ def decode(body: bytes, content_type: str) -> JsonObject:
             raise bad_json(error) from error
     elif media in _YAML:
         value = load_yaml(body)
+    elif media == PROTOBUF:
+        try:
+            value = decode_envelope(body)
+        except MalformedError as error:
+            raise bad_request(f"error decoding Protobuf: {error}") from error
     else:
         raise unsupported_media_type(OFFERED)
     if not isinstance(value, dict):

@@ -212,8 +212,9 @@ class TunnelLink:
         if batch is not None:
             self.bytes_sent += len(batch)
             socket.send_batch(batch, self._limits.headroom)
-            # One batch per turn: clients and backends get to read in between.
-            self._wake()
+            if session.more_to_send():
+                # One batch per turn: clients and backends get to read in between.
+                self._wake()
 
     def _flush_now(self) -> None:
         session, socket = self.session, self._socket

@@ -12,16 +12,18 @@ class Revocable:
     Attributes:
         token_id: Id of the token it came from.
         expires_at: Wall-clock seconds after which it no longer counts; None means never.
+        trusted_until: When the token has to be looked up again, in monotonic seconds; the cache keeps it.
         valid: Turned off once, by revocation or expiry, and never on again.
         on_revoked: Called once each, without arguments, when `valid` is turned off. A connection
             adds a callback that closes it and discards the callback when it ends by itself. Callbacks must not await.
     """
 
-    __slots__ = ("__weakref__", "expires_at", "on_revoked", "token_id", "valid")
+    __slots__ = ("__weakref__", "expires_at", "on_revoked", "token_id", "trusted_until", "valid")
 
     def __init__(self, token_id: str, expires_at: float | None) -> None:
         self.token_id = token_id
         self.expires_at = expires_at
+        self.trusted_until = 0.0
         self.valid = True
         self.on_revoked: set[Callable[[], None]] = set()
 

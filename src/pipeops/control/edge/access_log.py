@@ -48,7 +48,7 @@ class AccessLog:
         self,
         stream: TextIO,
         *,
-        timestamp: Callable[[], str],
+        timestamp: Callable[[], bytes],
         call_later: Callable[[float, Callable[[], None]], Any],
         enabled: bool = True,
     ) -> None:
@@ -60,6 +60,8 @@ class AccessLog:
         self._blocks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._quoted = lru_cache(maxsize=1024)(_quoted)  # users and outcomes repeat
+        self._at = -1.0
+        self._time = b""
         self.dropped = 0
 
     def start(self) -> None:
@@ -76,17 +78,19 @@ class AccessLog:
             self._thread.join(timeout=2.0)
 
     def request(
-        self, request: ClientRequest, status: int, sent: int, seconds: float, outcome: str
+        self, request: ClientRequest, status: int, sent: int, now: float, outcome: str
     ) -> None:
-        """One request has ended."""
+        """One request has ended, `now` by the loop's clock."""
         if not self._enabled:
             return
         quoted = self._quoted
+        if now != self._at:  # the loop's clock stands still within a turn
+            self._at, self._time = now, self._timestamp()
         self._put(
             b'{"time":"%b","level":"info","msg":"request","request_id":"%b","peer":"%b","method":"%b","target":%b,'
             b'"user":%b,"status":%d,"bytes":%d,"ms":%.1f,"outcome":%b}\n'
             % (
-                self._timestamp().encode(),
+                self._time,
                 request.request_id,
                 request.peer.encode(),
                 request.method,
@@ -94,7 +98,7 @@ class AccessLog:
                 quoted(request.user),
                 status,
                 sent,
-                seconds * 1e3,
+                (now - request.started) * 1e3,
                 quoted(outcome.encode()),
             )
         )
@@ -106,7 +110,7 @@ class AccessLog:
                 b'{"time":"%b","level":"info","msg":"request refused","request_id":"%b","peer":"%b",'
                 b'"status":%d,"outcome":%b}\n'
                 % (
-                    self._timestamp().encode(),
+                    self._timestamp(),
                     request_id,
                     peer.encode(),
                     status,

@@ -18,6 +18,7 @@ class ClientRequest:
     Attributes:
         body_length: bytes of request body; None while it is chunked.
         request_id: 32 hexadecimal digits, in both sides' logs.
+        started: when its head was complete, in seconds of the loop's clock.
         user: who it turned out to be for, once authenticated.
     """
 
@@ -28,6 +29,7 @@ class ClientRequest:
     body_length: int | None
     request_id: bytes
     peer: str
+    started: float
     user: bytes = b"-"
 
     @property

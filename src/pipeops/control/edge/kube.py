@@ -1,6 +1,7 @@
 """KubeExchange: one request for a cluster's API server on one native stream."""
 
 import re
+from binascii import unhexlify
 from collections.abc import Callable
 
 from pipeops.control.edge.exchange import Client, ClientRequest
@@ -77,12 +78,12 @@ class KubeExchange:
             flags,
             0,
             UNKNOWN_LENGTH if length is None else length,
-            bytes.fromhex(request.request_id.decode()),
+            unhexlify(request.request_id),
             0,
             len(principal),
             len(head),
         )
-        stream.send(fixed + principal + head, length == 0 and block.upgrade is None)
+        stream.send(b"".join((fixed, principal, head)), length == 0 and block.upgrade is None)
 
     # -- StreamSink ------------------------------------------------------------------------
 

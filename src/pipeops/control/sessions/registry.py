@@ -12,6 +12,8 @@ from pipeops.runtime.secrets import Secret
 
 MAX_LANES = 4
 MAX_INSTANCES = 16  # replicas of one agent
+LANE_BIAS = 256 * 1024  # recent bytes by which another lane must be less loaded before streams move to it
+LOAD_HALF_LIFE = 0.25  # seconds; "recent" for the load of lanes
 MAX_KEPT_ENDS = 256  # announced ends whose RST has not arrived yet
 
 
@@ -115,15 +117,33 @@ class AgentInstance:
     facts: dict[str, str] = field(default_factory=dict)
     last_heartbeat: float = 0.0
     credential: Secret[str] | None = None
+    _chosen: Lane | None = None
+    _decayed_at: float = 0.0
 
-    def best_lane(self) -> Lane | None:
-        """The least loaded lane with a live session."""
+    def best_lane(self, now: float) -> Lane | None:
+        """The lane for a new stream: the last one, unless another is clearly less loaded; None without a session.
+
+        Requests of one turn share a lane so that they leave in one message; a bulk transfer has its lane for itself.
+        """
+        if now - self._decayed_at > LOAD_HALF_LIFE:
+            self._decay(now)
         best, least = None, 0
         for lane in self.lanes.values():
             session = lane.link.session
-            if session is not None and (best is None or session.load < least):
-                best, least = lane, session.load
+            if session is None:
+                continue
+            load = session.load if lane is self._chosen else session.load + LANE_BIAS
+            if best is None or load < least:
+                best, least = lane, load
+        self._chosen = best
         return best
+
+    def _decay(self, now: float) -> None:
+        halvings = min(int((now - self._decayed_at) / LOAD_HALF_LIFE), 64)
+        self._decayed_at = now
+        for lane in self.lanes.values():
+            if lane.link.session is not None:
+                lane.link.session.load >>= halvings
 
 
 class SessionRegistry:

@@ -116,7 +116,7 @@ def types(source: Path) -> Iterator[str]:
         for name, node in json.loads(text)["components"]["schemas"].items():
             schemas[name] = node
             if any(
-                (kind["group"], kind["version"]) == (group, version)
+                (kind["group"], kind["version"]) in GROUP_VERSIONS
                 for kind in node.get("x-kubernetes-group-version-kind", ())
             ):
                 wanted.add(name)

@@ -22,13 +22,13 @@ class Later:
 def make(*, enabled: bool = True) -> tuple[AccessLog, io.StringIO, Later]:
     stream, later = io.StringIO(), Later()
     log = AccessLog(
-        stream, timestamp=lambda: "2026-01-02T03:04:05.678Z", call_later=later, enabled=enabled
+        stream, timestamp=lambda: b"2026-01-02T03:04:05.678Z", call_later=later, enabled=enabled
     )
     return log, stream, later
 
 
 def request(target: bytes = b"/k8s/a/api", user: bytes = b"jane") -> ClientRequest:
-    made = ClientRequest(b"GET", target, 1, read_block(b""), 0, b"0" * 32, "10.0.0.1")
+    made = ClientRequest(b"GET", target, 1, read_block(b""), 0, b"0" * 32, "10.0.0.1", 10.0)
     made.user = user
     return made
 
@@ -41,7 +41,7 @@ def written(log: AccessLog, stream: io.StringIO) -> list[dict[str, object]]:
 
 def test_a_line_says_who_asked_for_what_and_how_it_ended() -> None:
     log, stream, _ = make()
-    log.request(request(), 200, 1234, 0.0156, "ok")
+    log.request(request(), 200, 1234, 10.0156, "ok")
     assert written(log, stream) == [
         {
             "time": "2026-01-02T03:04:05.678Z",
@@ -62,7 +62,7 @@ def test_a_line_says_who_asked_for_what_and_how_it_ended() -> None:
 
 def test_hostile_text_stays_within_its_string() -> None:
     log, stream, _ = make()
-    log.request(request(b'/a?"x\\', 'j"é\n'.encode()), 200, 0, 0.0, 'says "no"\r\n{}')
+    log.request(request(b'/a?"x\\', 'j"é\n'.encode()), 200, 0, 10.0, 'says "no"\r\n{}')
     log.refused("peer", b"1" * 32, 400, 'a "quote"\n')
     first, second = written(log, stream)
     assert (first["target"], first["user"]) == ('/a?"x\\', 'j"é\n')
@@ -72,7 +72,7 @@ def test_hostile_text_stays_within_its_string() -> None:
 
 def test_long_values_are_cut() -> None:
     log, stream, _ = make()
-    log.request(request(b"/" + b"t" * 5000, b"u" * 5000), 200, 0, 0.0, "o" * 5000)
+    log.request(request(b"/" + b"t" * 5000, b"u" * 5000), 200, 0, 10.0, "o" * 5000)
     (line,) = written(log, stream)
     assert [len(str(line[key])) for key in ("target", "user", "outcome")] == [512, 256, 256]
 
@@ -80,17 +80,17 @@ def test_long_values_are_cut() -> None:
 def test_lines_are_handed_over_together() -> None:
     log, _, later = make()
     for _ in range(3):
-        log.request(request(), 200, 0, 0.0, "ok")
+        log.request(request(), 200, 0, 10.0, "ok")
     assert len(later.waiting) == 1
     later.waiting.pop()()
-    log.request(request(), 200, 0, 0.0, "ok")
+    log.request(request(), 200, 0, 10.0, "ok")
     assert len(later.waiting) == 1
 
 
 def test_too_many_lines_are_dropped_and_counted() -> None:
     log, stream, _ = make()
     for _ in range(MAX_COLLECTED_LINES + 5):
-        log.request(request(), 200, 0, 0.0, "ok")
+        log.request(request(), 200, 0, 10.0, "ok")
     assert log.dropped == 5
     assert len(written(log, stream)) == MAX_COLLECTED_LINES
 
@@ -98,7 +98,7 @@ def test_too_many_lines_are_dropped_and_counted() -> None:
 def test_a_stream_that_takes_nothing_costs_bounded_memory() -> None:
     log, _, later = make()
     for _ in range(50):
-        log.request(request(), 200, 0, 0.0, "ok")
+        log.request(request(), 200, 0, 10.0, "ok")
         later.waiting.pop()()
     assert log.dropped > 0
 
@@ -106,14 +106,14 @@ def test_a_stream_that_takes_nothing_costs_bounded_memory() -> None:
 def test_a_broken_stream_ends_the_log_only() -> None:
     log, stream, _ = make()
     stream.close()
-    log.request(request(), 200, 0, 0.0, "ok")
+    log.request(request(), 200, 0, 10.0, "ok")
     log.start()
     log.stop()
 
 
 def test_nothing_is_kept_when_it_is_off() -> None:
     log, stream, later = make(enabled=False)
-    log.request(request(), 200, 0, 0.0, "ok")
+    log.request(request(), 200, 0, 10.0, "ok")
     log.refused("peer", b"1" * 32, 400, "no")
     assert later.waiting == []
     assert written(log, stream) == []

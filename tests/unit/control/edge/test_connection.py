@@ -49,7 +49,7 @@ class FakeEdge:
         self.read_buffer = ReadBuffer(4096)
         self.access_log = AccessLog(
             io.StringIO(),
-            timestamp=lambda: "t",
+            timestamp=lambda: b"t",
             call_later=lambda _seconds, _flush: None,
             enabled=False,
         )

@@ -64,7 +64,7 @@ def begin(
     head = parse_head(raw)
     length = None if head.block.chunked else head.block.content_length or 0
     request = ClientRequest(
-        head.method, head.target, head.minor, head.block, length, b"0a" * 16, "-"
+        head.method, head.target, head.minor, head.block, length, b"0a" * 16, "-", 0.0
     )
     client, stream = FakeClient(), RecordingStream()
     exchange = KubeExchange(client, lambda _: end, watch=is_watch(request.target))

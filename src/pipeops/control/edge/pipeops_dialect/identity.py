@@ -26,19 +26,23 @@ class UserRefused(Exception):
 def request_headers(
     block: HeaderBlock, principal: Principal, credential: Secret[str], request_id: bytes
 ) -> Headers:
-    """What may cross of the client's headers, then who is asking, with whose credential.
-
-    Raises:
-        UserRefused: the native agent would refuse this user as well.
-    """
-    check_principal(principal)
+    """What may cross of the client's headers, then who is asking, with whose credential."""
     headers = [
         (name, value)
         for name, value in sanitise_request(list(block.fields))
         if name not in _NEVER and not name.startswith(b"sec-websocket-")
     ]
-    headers.append((b"Authorization", b"Bearer " + credential.reveal().encode()))
-    headers.append((b"Impersonate-User", principal.user.encode()))
+    headers += identity_headers(principal, credential)
+    headers.append((b"Audit-Id", request_id))
+    return headers
+
+
+def identity_headers(principal: Principal, credential: Secret[str]) -> Headers:
+    """Whose credential, and who is asking; the principal has been checked."""
+    headers = [
+        (b"Authorization", b"Bearer " + credential.reveal().encode()),
+        (b"Impersonate-User", principal.user.encode()),
+    ]
     headers += [
         (b"Impersonate-Group", group.encode())
         for group in principal.groups
@@ -48,7 +52,6 @@ def request_headers(
         (f"Impersonate-Extra-{quote(key, safe='._-')}".encode(), value.encode())
         for key, value in principal.extra
     ]
-    headers.append((b"Audit-Id", request_id))
     return headers
 
 

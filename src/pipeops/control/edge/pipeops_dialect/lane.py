@@ -42,6 +42,7 @@ class JsonLane:
         self._wall = wall
         self._live: dict[str, Answered] = {}
         self.budget = budget
+        self.raw: object | None = None  # what the user of raw streams knows of this lane
         self.outbox = Outbox(lane.link)
         lane.link.on_resumed.add(self.outbox.resume)
 
