@@ -1,7 +1,9 @@
 """Composition root of the control plane: store, authenticators, sessions, API and the listener, in start order."""
 
 import asyncio
+import errno
 import gc
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -29,14 +31,16 @@ from pipeops.control.sessions.acceptor import AgentAcceptor
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.control.settings import ControlSettings
 from pipeops.control.store.clusters import ClusterStore
-from pipeops.control.store.errors import NotFound
+from pipeops.control.store.errors import NotFound, StoreError
 from pipeops.control.store.opening import Store, open_store
+from pipeops.errors import PipeOpsError
 from pipeops.http1.tls import server_context
 from pipeops.protocol.limits import Limits
 from pipeops.runtime.clock import Clock
 from pipeops.runtime.logs import get_logger
+from pipeops.runtime.loop_errors import report_loop_errors
 from pipeops.runtime.signals import shutdown_event, state_report
-from pipeops.runtime.tasks import OnError, TaskScope
+from pipeops.runtime.tasks import OnError, TaskScope, log_failure
 
 log = get_logger(__name__)
 
@@ -47,6 +51,14 @@ API_BACKLOG = 512
 GC_THRESHOLD = 50_000  # performance.md §7: collections cost more than the hot path's garbage
 
 
+class CannotStart(PipeOpsError):
+    """The control plane cannot run with these settings on this machine."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 def run(settings: ControlSettings) -> int:
     """Run the control plane until SIGTERM or SIGINT; returns the exit code."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -55,8 +67,9 @@ def run(settings: ControlSettings) -> int:
 
 
 async def _main(settings: ControlSettings) -> None:
+    report_loop_errors(asyncio.get_running_loop())
     clock = Clock()
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_data_dir(settings.data_dir)
     store = await open_store(settings.database_url, now=clock.wall)
     try:
         written = await ensure_admin_token(store.user_tokens, settings.admin_token_file)
@@ -65,6 +78,18 @@ async def _main(settings: ControlSettings) -> None:
         await ControlPlane(settings, store, clock).run()
     finally:
         await store.close()
+
+
+def _make_data_dir(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise CannotStart(
+            f"the data directory {path} cannot be written: {error.strerror}",
+            "choose another with --data-dir, or give this user the right to write there",
+        ) from error
 
 
 class ControlPlane:
@@ -103,7 +128,7 @@ class ControlPlane:
         ):
             api_socket = Path(directory) / "api.sock"
             async with (
-                TaskScope("control", on_error=OnError.CANCEL) as services,
+                TaskScope("control", on_error=OnError.CANCEL, report=_service_failed) as services,
                 TaskScope("requests", on_error=OnError.ISOLATE) as requests,
             ):
                 listener = self._listener(requests, api_socket)
@@ -187,12 +212,18 @@ class ControlPlane:
                 version=__version__,
             )
 
-        await listener.run(
-            settings.listen_host,
-            settings.listen_port,
-            ssl_context=context,
-            on_listening=on_listening,
-        )
+        try:
+            await listener.run(
+                settings.listen_host,
+                settings.listen_port,
+                ssl_context=context,
+                on_listening=on_listening,
+            )
+        except OSError as error:
+            raise CannotStart(
+                f"{settings.listen_host}:{settings.listen_port} cannot be listened on: {os.strerror(error.errno or 0)}",
+                "choose another address or port with --listen, or stop what uses this one",
+            ) from error
 
     async def _serve_api(self, path: Path) -> None:
         services = ApiServices(
@@ -258,6 +289,12 @@ class _Timestamp:
             self._second = second
             self._date = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}".encode()
         return b"%b.%03dZ" % (self._date, (now - second) * 1000)
+
+
+def _service_failed(name: str, error: Exception) -> None:
+    """A failure that has words for people is said once, by the command line; anything else is a bug."""
+    if not isinstance(error, PipeOpsError | StoreError):
+        log_failure(name, error)
 
 
 def _report(request_id: str, error: Exception) -> None:
