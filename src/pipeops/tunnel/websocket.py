@@ -26,9 +26,8 @@ from pipeops.runtime.logs import library_logger
 
 WRITE_HIGH_WATER = 128 * 1024  # performance.md §9: enough for throughput, small enough for latency
 READ_BUFFER = 16 * 1024  # grows by itself; 256 KiB would cost that much for every idle agent
-MAX_FRAME = (
-    4 * 1024 * 1024
-)  # ours are 64-256 KiB; a Go peer's largest message is fragmented at 4 KiB
+# Frames of agents: ours are 64-256 KiB, Go clients fragment at 4 KiB. A Go server sends a message as one frame.
+MAX_FRAME = 4 * 1024 * 1024
 MAX_TEXT = 16 * 1024 * 1024  # one JSON message, fragments together
 CLOSE_TIMEOUT = 5.0  # seconds for a close frame to leave
 CLOSE_REASON_LIMIT = 120  # RFC 6455 §5.5: control frames carry at most 125 bytes
@@ -240,7 +239,7 @@ async def dial(
                 url,
                 ssl_context=ssl_context,
                 websocket_handshake_timeout=handshake_timeout,
-                max_frame_size=MAX_FRAME,
+                max_frame_size=MAX_TEXT + MAX_FRAME,
                 read_buffer_init_size=READ_BUFFER,
                 extra_headers=dict(headers),
                 max_redirects=0,

@@ -313,3 +313,14 @@ async def test_answers_of_the_json_dialect_go_to_whoever_asked() -> None:
         await say(peer, "proxy_response_end", {}, "x")
         peer.link.on_close(1006, "gone")
         assert answers.seen == ["proxy_response_end", "lost"]
+
+
+async def test_a_second_registration_during_the_first_is_answered_too() -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        peer, socket = Context(scope).peer()
+        for request_id in ("r1", "r2"):
+            peer.link.on_text(envelope.encode("register", GO, request_id=request_id, now=NOW))
+            await turns(1)
+        await turns()
+        answers = [m.request_id for m in socket.messages() if m.type == "register_success"]
+        assert answers == ["r1", "r2"]
