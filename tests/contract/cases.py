@@ -84,11 +84,12 @@ def generated_names_and_foreign_metadata(c: Conversation) -> None:
     body["metadata"] = {
         "generateName": "gen-",
         "uid": "11111111-1111-1111-1111-111111111111",
-        "resourceVersion": "5",
         "creationTimestamp": "2001-01-01T00:00:00Z",
         "finalizers": ["example.com/hold"],
     }
     made = c.call("POST", MAPS, body)
+    body["metadata"]["resourceVersion"] = "5"
+    c.call("POST", MAPS, body)
     name = made["metadata"]["name"]
     c.call("DELETE", f"{MAPS}/{name}", note=False)
     kept = c.call("GET", f"{MAPS}/{name}", note=False)

@@ -13,8 +13,12 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 GENERATED = re.compile(r"(?<=gen-)[bcdfghjklmnpqrstvwxz2456789]{5}\b")
+AGE = re.compile(r"\d{1,2}s")
+QUOTED_VERSION = re.compile(r"(?<=resourceVersion)(\W+)\d+")
 VERSIONS = frozenset({"resourceVersion"})
-HIDDEN = frozenset({"continue", "clusterIP", "clusterIPs", "storageVersionHash"})
+HIDDEN = frozenset(
+    {"continue", "clusterIP", "clusterIPs", "storageVersionHash", "serverAddress"}
+)
 
 
 class Conversation:
@@ -59,7 +63,7 @@ class Conversation:
         if note:
             self.steps.append(
                 {
-                    "request": f"{method} {path}",
+                    "request": _normal_text(f"{method} {path}", self.namespace),
                     "status": response.status,
                     "type": response.headers.get("Content-Type", ""),
                     "warnings": [
@@ -96,18 +100,36 @@ class Conversation:
 
 
 def _normal_text(text: str, namespace: str) -> str:
+    if AGE.fullmatch(text):
+        return "AGE"
     text = TIME.sub("TIME", text)
     text = UID.sub("UID", text)
     text = TOKEN.sub("TOKEN", text)
     text = GENERATED.sub("XXXXX", text)
+    text = QUOTED_VERSION.sub(r"\1VERSION", text)
     return text.replace(namespace, "NS") if namespace else text
+
+
+def _without_status(value: dict[str, Any]) -> dict[str, Any]:
+    """Without what controllers write: no two servers share their timing."""
+    meta = dict(value.get("metadata") or {})
+    if "managedFields" in meta:
+        meta["managedFields"] = [
+            entry for entry in meta["managedFields"] if entry.get("subresource") != "status"
+        ]
+    meta.pop("annotations", None)
+    return {key: item for key, item in value.items() if key != "status"} | {"metadata": meta}
 
 
 def normal(value: Any, namespace: str) -> Any:
     """Without what no two servers can agree on: uids, times, versions, addresses."""
     if isinstance(value, dict):
         found = {}
+        if value.get("kind") == "Deployment" and "status" in value:
+            value = _without_status(value)
         for key, item in value.items():
+            if key == "description" and "priority" in value:
+                continue
             shown = _normal_text(key, namespace)
             if key in VERSIONS:
                 found[shown] = "VERSION" if item else item
