@@ -33,7 +33,7 @@ up: .control ## start everything on this machine; Ctrl-C stops it
 
 .PHONY: test
 test: .dev ## unit, property, contract and integration tests for what is present; says what was skipped
-	@$(PYTEST) -q $(call layer,unit property contract interop integration) $(ARGS)
+	@$(PYTEST) -q $(call layer,unit property contract conformance interop integration) $(ARGS)
 
 .PHONY: check
 check: .dev ## what a commit must pass (under two minutes): format, lint, types, import rules, unit tests
@@ -48,13 +48,15 @@ format: .dev ## format the code and apply safe lint fixes
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-.PHONY: unit property contract integration interop docs e2e chaos
+.PHONY: unit property contract conformance integration interop docs e2e chaos
 unit: .dev ## unit tests
 	@$(PYTEST) -q tests/unit $(ARGS)
 property: .dev ## property tests; ARGS='--hypothesis-profile=ci' for more examples
 	@$(PYTEST) -q $(or $(call layer,property),$(error there are no property tests yet)) $(ARGS)
 contract: .dev ## the same cases on the simulated cluster and on a real API server
 	@$(PYTEST) -q $(or $(call layer,contract),$(error there are no contract tests yet)) $(ARGS)
+conformance: .dev ## each of our ends against scripted peers that speak the PipeOps dialect
+	@$(PYTEST) -q $(or $(call layer,conformance),$(error there are no conformance tests yet)) $(ARGS)
 interop: .dev ## our multiplexer against hashicorp/yamux (needs Go)
 	@$(PYTEST) -q $(or $(call layer,interop),$(error there are no interop tests yet)) $(ARGS)
 integration: .dev ## real sockets, real processes, real API server (needs Go, or KUBEBUILDER_ASSETS)

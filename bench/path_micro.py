@@ -14,6 +14,8 @@ import pstats
 import time
 from unittest.mock import Mock
 
+import uvloop
+
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
@@ -135,7 +137,11 @@ class Path:
         instance = AgentInstance("id", "bench", "agent", "i", 1, True, "1", "s", 0.0)
         registry.attach(instance, Link(self.control[0]))
         registry.attach_lane("bench", "s", 1, Link(self.control[1]))
-        log = AccessLog(io.StringIO(), timestamp=lambda: "2026-11-24T19:24:08.000Z")
+        log = AccessLog(
+            io.StringIO(),
+            timestamp=lambda: b"2026-11-24T19:24:08.000Z",
+            call_later=lambda _seconds, _flush: None,
+        )
         router = Router(
             authenticator=authenticator,
             acceptor=None,
@@ -204,8 +210,7 @@ class Path:
         self.spent = dict.fromkeys(self.spent, 0.0)
         for _ in range(rounds):
             self.round()
-        while getattr(self.log, "_lines", None) is not None and not self.log._lines.empty():
-            self.log._lines.get()
+        self.log._lines.clear()
         return {end: t / rounds / CLIENTS * 1e6 for end, t in self.spent.items()}
 
 
@@ -222,7 +227,7 @@ async def main(arguments):
             profile.enable()
             path.measure(100)
             profile.disable()
-            pstats.Stats(profile).sort_stats("tottime").print_stats(45)
+            pstats.Stats(profile).sort_stats("tottime").print_stats(75)
             return
         runs = [path.measure(4) for _ in range(arguments.runs)]
         for end in ("edge", "agent"):
@@ -233,4 +238,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--runs", type=int, default=500)
-    asyncio.run(main(parser.parse_args()))
+    uvloop.run(main(parser.parse_args()))

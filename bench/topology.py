@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 from bench import certificates, nginx
 from bench.processes import BenchError, Processes, Running, fetch, free_port, port_open, wait_until
@@ -56,7 +57,7 @@ class Topology:
         self.processes = Processes(self.directory)
         self._planes: dict[bool, Plane] = {}
 
-    def __enter__(self) -> "Topology":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -173,21 +174,22 @@ class Topology:
         if not token_file.exists():
             token_file.write_text(self.cluster_token(plane, name))
             token_file.chmod(0o600)
-        running = self.processes.start(
-            label, *self._agent(plane, cluster, port or plane.port, token_file)
-        )
+        command = self._agent_command(plane, cluster, port or plane.port, token_file)
+        running = self.processes.start(label, command)
         wait_until(lambda: self.connected(plane, name), 20, running)
         return running
 
-    def _agent(self, plane: Plane, cluster: str, port: int, token_file: Path) -> tuple[list[str]]:
+    def _agent_command(self, plane: Plane, cluster: str, port: int, token_file: Path) -> list[str]:
         kubeconfig = self.directory / f"{cluster}.kubeconfig"
         kubeconfig.write_text(json.dumps(_kubeconfig(self.backend_port(cluster))))
         url = f"{'https' if plane.tls else 'http'}://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "bench.standin_agent", url, str(kubeconfig)]
-        command.append(str(token_file))
+        command = [sys.executable, "-m", "pipeops.agent", "--pipeops-url", url]
+        command += ["--kubeconfig", str(kubeconfig), "--token-file", str(token_file)]
+        command += ["--agent-id", token_file.stem, "--cluster-name", cluster]
+        command += ["--port", "0", "--state-file", f"{token_file}.state", "--log-format", "json"]
         if plane.tls:
-            command.append(str(self.certificates.authority))
-        return (command,)
+            command += ["--ca-file", str(self.certificates.authority)]
+        return command
 
 
 def _kubeconfig(port: int) -> dict[str, object]:

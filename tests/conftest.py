@@ -6,6 +6,13 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("tests.support.kubectl_flows", "tests.support.kubectl_matrix")
+
+from tests.support.kubectl_matrix import row_of, table  # noqa: E402 - after the line above
+
+# One real cluster for all layers of a run; its flows are tests, so their asserts explain themselves.
+pytest_plugins = ["tests.support.fixtures"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -21,6 +28,11 @@ def _layer(report: pytest.TestReport) -> str:
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
+    matrix = _matrix(terminalreporter)
+    if matrix:
+        terminalreporter.section("kubectl through the tunnel: flow × kubectl, backend")
+        for line in table(matrix):
+            terminalreporter.line(line)
     reasons = Counter(
         (_layer(report), _reason(report)) for report in terminalreporter.stats.get("skipped", [])
     )
@@ -42,3 +54,18 @@ def pytest_configure(config) -> None:
     for name in [key for key in os.environ if key.startswith("PIPEOPS_") and "_TEST_" not in key]:
         del os.environ[name]
     os.environ.pop("KUBECONFIG", None)
+
+
+def _matrix(terminalreporter) -> dict[tuple[str, str], str]:
+    """Outcome of each cell of the kubectl matrix that ran: column and row."""
+    words = {"passed": "ok", "failed": "FAILED", "error": "FAILED"}
+    results = {}
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.stats.get(outcome, []):
+            column = dict(getattr(report, "user_properties", ())).get("column")
+            if column is None or (outcome == "passed" and report.when != "call"):
+                continue
+            row = row_of(report.nodeid.rpartition("::")[2].partition("[")[0])
+            reason = _reason(report) if outcome == "skipped" else ""
+            results[column, row] = words.get(outcome, reason.partition(":")[0] or "skipped")
+    return results

@@ -5,13 +5,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.support.kubectl_flows")
-
-from tests.support.apiserver import ApiServer  # noqa: E402 - after the line above
-from tests.support.fixtures import apiserver, namespace  # noqa: E402
-from tests.support.stack import Stack  # noqa: E402
-
-__all__ = ["apiserver", "namespace", "stack"]
+from tests.support.apiserver import ApiServer
+from tests.support.stack import Stack
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,8 @@ class TestCurrentKubectl(KubectlFlows):
 class TestKubectl120(KubectlFlows):
     """SPDY for exec, attach and port-forward."""
 
+    raw_prefix = "/k8s/real"
+
     @pytest.fixture
     def kubectl(self, stack: Stack, namespace: str, tmp_path: Path) -> Kubectl:
         built = kubectl120()

@@ -1,17 +1,22 @@
 """kubectl straight against the real API server: the baseline that tunnels are compared with."""
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 from typing_extensions import override
 
-from tests.support.apiserver import ApiServer
+from tests.support.apiserver import REPOSITORY, ApiServer
 from tests.support.audit import AuditLog, acting_user
 from tests.support.kubeapi import KubeApiError
 from tests.support.kubectl import Kubectl
 from tests.support.kubectl120 import kubectl120
 from tests.support.kubectl_flows import KubectlFlows, create_pod
+from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -153,6 +158,28 @@ class TestLifeCycle:
             assert kubectl.run("exec", "p1", "--", "echo", "here").stdout == b"here\n"
         create_pod(kubectl, "p2")
 
+    def test_nothing_outlives_a_killed_test_run(self, apiserver: ApiServer) -> None:
+        program = (
+            "import os, signal\n"
+            "from tests.support.apiserver import ApiServer\n"
+            "from tests.support.programs import find_programs\n"
+            "server = ApiServer(find_programs()[0])\n"
+            "server.start()\n"
+            "print(server.directory, *server.processes.values(), flush=True)\n"
+            "os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            cwd=REPOSITORY,
+            check=False,
+        )
+        directory, *pids = done.stdout.split()
+        shutil.rmtree(directory)
+        assert len(pids) == 4
+        wait_until(lambda: not any(map(_alive, pids)), "the end of the children", timeout=10)
+
     def test_a_killed_server_refuses_connections(self, own_apiserver: ApiServer) -> None:
         own_apiserver.kill_apiserver()
         with pytest.raises(ConnectionRefusedError):
@@ -163,3 +190,12 @@ class TestLifeCycle:
         with pytest.raises(KubeApiError) as refused:
             apiserver.client().get("/api/v1/nodes")
         assert refused.value.status == 403
+
+
+def _alive(pid: str) -> bool:
+    """Whether a process runs; a zombie that nobody has collected does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

@@ -76,6 +76,21 @@ class Kubectl:
             )
         return done
 
+    def run_in(
+        self, environment: dict[str, str], *arguments: str, timeout: float = 60
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run to the end with another environment; must succeed."""
+        done = subprocess.run(
+            self.argv(*arguments),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            env=environment,
+            check=False,
+        )
+        assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
+        return done
+
     def start(self, *arguments: str) -> "Background":
         """Start with pipes; use as a context manager, which ends it."""
         return Background(self.argv(*arguments), self.environment())

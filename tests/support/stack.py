@@ -168,10 +168,18 @@ class Stack:
     # -- both ------------------------------------------------------------------------------
 
     def request(
-        self, method: str, path: str, body: object = None, *, token: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str | None = None,
+        headers: dict[str, str] | None = None,
     ) -> tuple[int, Any]:
         """One request to the control plane; status and decoded body."""
         request = urllib.request.Request(self.url + path, method=method)
+        for name, value in (headers or {}).items():
+            request.add_header(name, value)
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")

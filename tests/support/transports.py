@@ -57,6 +57,7 @@ class RecordingStream:
     sent: bytearray = field(default_factory=bytearray)
     credit: int = 0
     full: bool = False
+    pending: int = 0
     was_reset: bool = False
     local_finished: bool = False
     remote_finished: bool = False

@@ -32,7 +32,7 @@ from pipeops.runtime.clock import Clock
 from pipeops.runtime.logs import get_logger
 from pipeops.runtime.secrets import Secret
 from pipeops.runtime.settings import Problem, SettingsError
-from pipeops.runtime.signals import shutdown_event
+from pipeops.runtime.signals import shutdown_event, state_report
 from pipeops.runtime.supervisor import Service, Supervisor
 from pipeops.runtime.tasks import OnError, TaskScope
 
@@ -77,8 +77,23 @@ async def _main(settings: AgentSettings) -> None:
             connection = _connection(settings, clock, access, identity, pool, json_pool, streams)
             services: list[Service] = [pool, json_pool, connection]
             supervisor = Supervisor(services, stop_timeout=settings.shutdown_timeout)
-            await supervisor.run(stop, started=_settle_memory)
+            pools = (pool, json_pool)
+            with state_report(lambda: _figures(connection, pools, streams)):
+                await supervisor.run(stop, started=_settle_memory)
     log.info("agent stopped")
+
+
+def _figures(
+    connection: ControlPlaneConnection, pools: tuple[UpstreamPool, ...], scope: TaskScope
+) -> dict[str, object]:
+    """What this process holds beside tasks and descriptors; only idle connections outlive their requests."""
+    return {
+        "lanes": len(connection.lanes),
+        "streams": sum(lane.live_streams for lane in connection.lanes),
+        "requests": scope.live,
+        "upstream": sum(len(pool) for pool in pools),
+        "upstream_idle": sum(pool.idle for pool in pools),
+    }
 
 
 def _settle_memory() -> None:

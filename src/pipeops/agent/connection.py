@@ -111,6 +111,7 @@ class ControlPlaneConnection:
         self._tunnel_enabled = tunnel_enabled
         self._loop = asyncio.get_running_loop()
         self._cluster_id = ""
+        self._lanes: dict[int, Lane] = {}
         self.connected = False
         self.down_since: float | None = None
         self.reconnects = 0
@@ -119,6 +120,11 @@ class ControlPlaneConnection:
     def name(self) -> str:
         """Service: shown in logs."""
         return "control plane connection"
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """The lanes whose WebSocket is up."""
+        return [lane for lane in self._lanes.values() if lane.link.is_open]
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Service: connect and stay connected until cancelled.
@@ -190,7 +196,9 @@ class ControlPlaneConnection:
         return await lane.register(register, request_id, seconds=self._times.register)
 
     def _lane(self, index: int) -> Lane:
-        return Lane(index, self._limits, self._acceptor, self._json, wall=self._wall)
+        lane = Lane(index, self._limits, self._acceptor, self._json, wall=self._wall)
+        self._lanes[index] = lane
+        return lane
 
     async def _dial(self, lane: Lane, headers: Mapping[str, str]) -> frozenset[Feature]:
         try:

@@ -94,6 +94,12 @@ class Lane:
         """Send one control message."""
         self.link.send_text(envelope.encode(kind, payload, request_id=request_id, now=self._wall()))
 
+    @property
+    def live_streams(self) -> int:
+        """Requests under way on this lane."""
+        session = self.link.session
+        return len(session.streams) if session is not None else 0
+
     # -- LinkOwner -------------------------------------------------------------------------
 
     def on_link_open(self, link: TunnelLink) -> None:

@@ -97,7 +97,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     # Times
     handshake_timeout: Annotated[float, Key("timeouts.websocket_handshake", _ANY_TIME, "TCP, TLS and WebSocket handshake with the control plane", placeholder="DURATION")] = 10.0
     ping_interval: Annotated[float, Key("timeouts.websocket_ping", duration(1), "pause between pings", placeholder="DURATION")] = 10.0
-    silence_timeout: Annotated[float, Key("timeouts.websocket_read", duration(2), "a tunnel silent for so long is dead", placeholder="DURATION")] = 20.0
+    silence_timeout: Annotated[float, Key("timeouts.websocket_read", duration(2), "a tunnel silent for so long is dead", placeholder="DURATION")] = 15.0
     first_redial: Annotated[float, Key("timeouts.websocket_reconnect", _ANY_TIME, "longest pause before the first redial", placeholder="DURATION")] = 0.5
     longest_redial: Annotated[float, Key("timeouts.websocket_reconnect_max", _ANY_TIME, "longest pause between redials", placeholder="DURATION")] = 15.0
     registration_timeout: Annotated[float, Key("timeouts.registration", _ANY_TIME, "wait for the answer to a registration", placeholder="DURATION")] = 30.0

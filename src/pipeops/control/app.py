@@ -19,10 +19,11 @@ from pipeops.control.api.directory import LocalDirectory
 from pipeops.control.api.services import ApiServices
 from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
 from pipeops.control.auth.bootstrap import ensure_admin_token
+from pipeops.control.auth.cluster_credentials import ClusterCredentials, Sealer, load_key
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.api_relay import ApiRelay
-from pipeops.control.edge.json_kube import JsonKube
 from pipeops.control.edge.listener import Listener
+from pipeops.control.edge.pipeops_kube import PipeOpsKube
 from pipeops.control.edge.router import Router
 from pipeops.control.sessions.acceptor import AgentAcceptor
 from pipeops.control.sessions.registry import SessionRegistry
@@ -34,7 +35,7 @@ from pipeops.http1.tls import server_context
 from pipeops.protocol.limits import Limits
 from pipeops.runtime.clock import Clock
 from pipeops.runtime.logs import get_logger
-from pipeops.runtime.signals import shutdown_event
+from pipeops.runtime.signals import shutdown_event, state_report
 from pipeops.runtime.tasks import OnError, TaskScope
 
 log = get_logger(__name__)
@@ -83,9 +84,15 @@ class ControlPlane:
         self.cluster_authenticator = ClusterAuthenticator(
             store.cluster_tokens, wall=clock.wall, monotonic=clock.monotonic
         )
+        self._credentials = ClusterCredentials(
+            store.cluster_credentials, Sealer(load_key(settings.credential_key_file))
+        )
         self.registry = SessionRegistry(now=self._now)
         self.access_log = AccessLog(
-            sys.stderr, timestamp=_Timestamp(clock.wall), enabled=settings.access_log
+            sys.stderr,
+            timestamp=_Timestamp(clock.wall),
+            call_later=loop.call_later,
+            enabled=settings.access_log,
         )
 
     async def run(self) -> None:
@@ -107,7 +114,8 @@ class ControlPlane:
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(GC_THRESHOLD, 50, 50)
-                await stop.wait()
+                with state_report(lambda: self._figures(listener, requests)):
+                    await stop.wait()
                 log.info("stopping")
                 self._stopping = True
                 for instance in list(self.registry.all_instances()):
@@ -123,6 +131,7 @@ class ControlPlane:
             authenticator=self.cluster_authenticator,
             registry=self.registry,
             directory=self._store.clusters,
+            credentials=self._credentials,
             scope=requests,
             limits=Limits(max_streams=self._settings.max_streams),
             heartbeat_interval=self._settings.heartbeat_interval,
@@ -135,11 +144,28 @@ class ControlPlane:
             registry=self.registry,
             clusters=_ClusterNames(self._store.clusters),
             api=ApiRelay(api_socket, requests),
-            json_kube=JsonKube(),
+            pipeops_kube=PipeOpsKube(
+                requests,
+                now=self._now,
+                wall=self._clock.now,
+                call_later=asyncio.get_running_loop().call_later,
+            ),
             scope=requests,
             ready=self._not_ready,
         )
         return Listener(router, self.access_log, now=self._now)
+
+    def _figures(self, listener: Listener, requests: TaskScope) -> dict[str, object]:
+        """What this process holds beside tasks and descriptors; all of it goes back when clients and agents go."""
+        lanes = [lane for each in self.registry.all_instances() for lane in each.lanes.values()]
+        sessions = [lane.link.session for lane in lanes if lane.link.session is not None]
+        return {
+            "clients": len(listener.connections),
+            "requests": requests.live,
+            "agents": len(self.registry),
+            "lanes": len(lanes),
+            "streams": sum(len(session.streams) for session in sessions),
+        }
 
     def _not_ready(self) -> str | None:
         if self._stopping:
@@ -218,20 +244,20 @@ class _ClusterNames:
 
 
 class _Timestamp:
-    """RFC 3339 time of now, formatted once a millisecond at most."""
+    """RFC 3339 time of now; the calendar is asked once a second."""
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
-        self._millisecond = 0
-        self._text = ""
+        self._second = -1
+        self._date = b""
 
-    def __call__(self) -> str:
-        millisecond = int(self._wall() * 1000)
-        if millisecond != self._millisecond:
-            self._millisecond = millisecond
-            moment = datetime.fromtimestamp(millisecond / 1000, UTC)
-            self._text = f"{moment:%Y-%m-%dT%H:%M:%S}.{millisecond % 1000:03d}Z"
-        return self._text
+    def __call__(self) -> bytes:
+        now = self._wall()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._date = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}".encode()
+        return b"%b.%03dZ" % (self._date, (now - second) * 1000)
 
 
 def _report(request_id: str, error: Exception) -> None:

@@ -34,3 +34,8 @@ class ControlSettings:
     def admin_token_file(self) -> Path:
         """Where the first administrator token is written."""
         return self.data_dir / "admin-token"
+
+    @property
+    def credential_key_file(self) -> Path:
+        """Encrypts the credentials that Go agents register; without it they must register anew."""
+        return self.data_dir / "credentials.key"

@@ -11,7 +11,7 @@ MAX_HEAD_BYTES = (
     64 * 1024
 )  # fits 60 groups of impersonation; nginx 32 KiB, Go 1 MiB, GKE 8 KiB (threats.md S-31)
 
-_REQUEST_LINE = re.compile(
+REQUEST_LINE = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n"
 )
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*")
@@ -79,7 +79,7 @@ def read_request_line(data: bytes) -> re.Match[bytes]:
     Raises:
         HeadError: 400, or 505 for another major version.
     """
-    match = _REQUEST_LINE.match(data)
+    match = REQUEST_LINE.match(data)
     if match is None:
         if re.match(rb"[^\r\n]* HTTP/[02-9]", data):
             raise HeadError(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")

@@ -9,12 +9,16 @@ from pipeops.protocol.exchange.native import Framing
 MAX_RESPONSE_HEAD = 64 * 1024
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?\r\n")
+# A fold (obs-fold, refused) or a field that the framing or this hop depends on. The literal in front and
+# the look-ahead let the engine skip all other lines; a case-insensitive pattern as a whole would not.
 _SPECIAL = re.compile(
-    rb"\r\n(content-length|transfer-encoding|connection|keep-alive|proxy-connection|upgrade|te|trailer)"
-    rb"[ \t]*:[ \t]*([^\r\n]*)",
-    re.IGNORECASE,
+    rb"\r\n(?=[cCtTkKpPuU \t])(?:[ \t]|(?i:"
+    rb"(con(?:tent-length|nection)|t(?:ransfer-encoding|e|railer)|keep-alive|proxy-connection|upgrade)"
+    rb")[ \t]*:[ \t]*([^\r\n]*))"
 )
 _DIGITS = re.compile(rb"[0-9]{1,15}")
+
+_NONE, _LENGTH, _CHUNKED, _CLOSE = Framing.NONE, Framing.LENGTH, Framing.CHUNKED, Framing.CLOSE
 
 
 @dataclass(slots=True)
@@ -49,79 +53,90 @@ def parse_response_head(
         FramingError: not a response, or contradictory about where its body ends.
     """
     match = _STATUS.match(data)
-    if match is None or b"\r\n " in data or b"\r\n\t" in data:
+    if match is None:
         raise FramingError("malformed response head")
-    status = int(match[2])
+    minor, code = match.groups()
+    status = int(code)
     if status == 101 and not upgrade:
         raise FramingError("the server switched protocols although nobody asked")
-    fields = _Fields(switching=status == 101, drop_chunked=close_delimited)
+    length: int | None = None
+    fields = None
     for field in _SPECIAL.finditer(data, match.end() - 2):
-        fields.read(field)
-    length = fields.length
-    if fields.chunked and length is not None:
+        name, value = field.groups()
+        if name is None:
+            raise FramingError("malformed response head: a folded line")
+        name = name.lower()
+        if name == b"content-length":
+            length = _length(value, length)
+        else:
+            if fields is None:
+                fields = _Fields(switching=status == 101, drop_chunked=close_delimited)
+            fields.read(name, value, field.span())
+    if fields is None:
+        chunked, close, head = False, False, data
+    else:
+        chunked, close, head = fields.chunked, fields.close, _without(data, fields.cuts)
+    if chunked and length is not None:
         raise FramingError("a response with both Content-Length and Transfer-Encoding")
-    framing = _framing(status, length, chunked=fields.chunked, no_body=to_head_request)
-    if close_delimited and framing is Framing.CHUNKED:
-        framing = Framing.CLOSE
-    head = _without(data, fields.cuts)
-    if framing is Framing.CLOSE:
+    framing = _framing(status, length, chunked=chunked, no_body=to_head_request)
+    if close_delimited and framing is _CHUNKED:
+        framing = _CLOSE
+    if framing is _CLOSE:
         head = head[:-2] + b"Connection: close\r\n\r\n"
-    ended = fields.chunked or framing in (Framing.NONE, Framing.LENGTH)
-    keep_alive = ended and not fields.close and match[1] == b"1"
-    return ResponseHead(status, framing, length or 0, keep_alive, head)
+    ended = chunked or framing is _NONE or framing is _LENGTH
+    return ResponseHead(status, framing, length or 0, ended and not close and minor == b"1", head)
 
 
 class _Fields:
-    """What the framing and hop-by-hop fields of one head say, and which of them to cut out."""
+    """What the transfer coding and hop-by-hop fields of one head say, and which of them to cut out."""
 
-    __slots__ = ("_drop_chunked", "_switching", "chunked", "close", "cuts", "length")
+    __slots__ = ("_drop_chunked", "_switching", "chunked", "close", "cuts")
 
     def __init__(self, *, switching: bool, drop_chunked: bool) -> None:
         self._switching = switching
         self._drop_chunked = drop_chunked
-        self.length: int | None = None
         self.chunked = False
         self.close = False
         self.cuts: list[tuple[int, int]] = []
 
-    def read(self, field: re.Match[bytes]) -> None:
-        name, value = field[1].lower(), field[2].strip()
-        if name == b"content-length":
-            self._read_length(value)
-            return
+    def read(self, name: bytes, value: bytes, span: tuple[int, int]) -> None:
         keep = False
-        if name == b"transfer-encoding":
-            if value.lower() != b"chunked" or self.chunked:
+        if name == b"connection":
+            self.close = self.close or b"close" in value.lower()
+            keep = self._switching
+        elif name == b"transfer-encoding":
+            if value.strip().lower() != b"chunked" or self.chunked:
                 raise FramingError("unknown transfer coding in a response")
             self.chunked = True
             keep = not self._drop_chunked
-        elif name == b"connection":
-            self.close = self.close or b"close" in value.lower()
-            keep = self._switching
         elif name == b"upgrade":
             keep = self._switching
         if not keep:
-            self.cuts.append(field.span())
+            self.cuts.append(span)
 
-    def _read_length(self, value: bytes) -> None:
+
+def _length(value: bytes, seen: int | None) -> int:
+    """The value of a Content-Length, which an earlier one must not contradict."""
+    if _DIGITS.fullmatch(value) is None:
+        value = value.strip()
         if _DIGITS.fullmatch(value) is None:
             raise FramingError("malformed Content-Length in a response")
-        length = int(value)
-        if self.length not in (None, length):
-            raise FramingError("contradictory Content-Length in a response")
-        self.length = length
+    length = int(value)
+    if seen is not None and seen != length:
+        raise FramingError("contradictory Content-Length in a response")
+    return length
 
 
 def _framing(status: int, length: int | None, *, chunked: bool, no_body: bool) -> Framing:
     if status == 101:
         return Framing.UPGRADE
     if no_body or status in (204, 304):
-        return Framing.NONE
+        return _NONE
     if chunked:
-        return Framing.CHUNKED
+        return _CHUNKED
     if length is None:
-        return Framing.CLOSE
-    return Framing.LENGTH if length else Framing.NONE
+        return _CLOSE
+    return _LENGTH if length else _NONE
 
 
 def _without(data: bytes, cuts: list[tuple[int, int]]) -> bytes:

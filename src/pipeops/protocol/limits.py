@@ -57,8 +57,9 @@ class Limits:
     headroom: int = 14
     #: Time between two pings, as the WebSocket pings of the Go agent.
     keepalive_interval: float = 10.0
-    #: A session that was asked and stays silent for two intervals is dead.
-    keepalive_timeout: float = 20.0
+    #: A peer that was asked and from which nothing came for so long is dead. Less than two intervals,
+    #: so that whoever waits behind a broken network is told within 20 s; long enough for a roaming uplink.
+    keepalive_timeout: float = 15.0
     #: A peer that sends data but leaves a ping unanswered is given longer: its answer may stand
     #: behind a full pipe (16 MiB at 2 Mbit/s take a minute). After that it is broken.
     keepalive_answer_timeout: float = 60.0

@@ -1,6 +1,7 @@
 """TunnelLink: one multiplexed session driven by one WebSocket, with its flushing, timers and liveness."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from pipeops.protocol.mux.sink import StreamSink
 from pipeops.protocol.mux.stream import Stream
 from pipeops.protocol.mux.termination import Termination
 from pipeops.tunnel.websocket import TunnelSocket
+
+TICKS = 4  # looks at liveness in each ping interval: silence is measured that exactly
 
 
 class LinkOwner(Protocol):
@@ -40,7 +43,8 @@ class TunnelLink:
     """Couples a sans-I/O Session with a TunnelSocket.
 
     Everything the session produces in one turn of the loop leaves as one message: `wake` schedules one flush.
-    Liveness: a ping every `Limits.keepalive_interval` seconds; silence for two intervals drops the socket.
+    Liveness: a ping every `Limits.keepalive_interval` seconds, and at once after half of that in silence;
+    a peer from which nothing came for `Limits.keepalive_timeout` seconds (never longer) is dropped.
     """
 
     def __init__(
@@ -60,7 +64,11 @@ class TunnelLink:
         self._flush_scheduled = False
         self._paused = False
         self._heard = False
-        self._ping_sent = False
+        self._quiet = 0  # ticks without a byte from the peer
+        self._since_ping = 0  # ticks
+        self._tick_time = min(limits.keepalive_interval, limits.keepalive_timeout) / TICKS
+        # One tick less than the time: the last byte may have come at the beginning of its tick.
+        self._max_quiet = max(math.ceil(limits.keepalive_timeout / self._tick_time) - 1, 3)
         self._ping_timer: asyncio.TimerHandle | None = None
         self._deadline_timer: asyncio.TimerHandle | None = None
         self._on_ping_answered = on_ping_answered
@@ -131,7 +139,7 @@ class TunnelLink:
         """SocketHandler: start liveness and tell the owner."""
         self._socket = socket
         socket.whole_messages = self.session is None
-        self._ping_timer = self._loop.call_later(self._limits.keepalive_interval, self._tick)
+        self._ping_timer = self._loop.call_later(self._tick_time, self._tick)
         self._owner.on_link_open(self)
 
     def on_binary(self, data: memoryview) -> None:
@@ -159,7 +167,6 @@ class TunnelLink:
     def on_pong(self) -> None:
         """SocketHandler: the peer is alive."""
         self._heard = True
-        self._ping_sent = False
         if self._on_ping_answered is not None:
             self._on_ping_answered()
 
@@ -205,8 +212,9 @@ class TunnelLink:
         if batch is not None:
             self.bytes_sent += len(batch)
             socket.send_batch(batch, self._limits.headroom)
-            # One batch per turn: clients and backends get to read in between.
-            self._wake()
+            if session.more_to_send():
+                # One batch per turn: clients and backends get to read in between.
+                self._wake()
 
     def _flush_now(self) -> None:
         session, socket = self.session, self._socket
@@ -220,14 +228,16 @@ class TunnelLink:
         socket = self._socket
         if socket is None:
             return
-        if self._ping_sent and not self._heard:
-            interval = self._limits.keepalive_interval
-            socket.abort(f"no answer for {2 * interval:g} s")
-            return
+        self._since_ping += 1
+        self._quiet = 0 if self._heard else self._quiet + 1
         self._heard = False
-        self._ping_sent = True
-        socket.ping()
-        self._ping_timer = self._loop.call_later(self._limits.keepalive_interval, self._tick)
+        if self._quiet >= self._max_quiet:
+            socket.abort(f"no answer for {self._quiet * self._tick_time:g} s")
+            return
+        if self._since_ping >= TICKS or self._quiet == TICKS // 2:
+            self._since_ping = 0
+            socket.ping()
+        self._ping_timer = self._loop.call_later(self._tick_time, self._tick)
 
     def _arm_deadline(self) -> None:
         session = self.session

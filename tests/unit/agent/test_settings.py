@@ -46,7 +46,7 @@ def test_defaults_follow_the_design():
     settings = read().settings
     assert settings.tunnel_enabled
     assert settings.ping_interval == 10
-    assert settings.silence_timeout == 20
+    assert settings.silence_timeout == 15
     assert (settings.first_redial, settings.longest_redial) == (0.5, 15)
     assert settings.heartbeat_interval_connected is None
     assert settings.send_service_account_token == "auto"

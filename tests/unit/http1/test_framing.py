@@ -1,5 +1,7 @@
 """Chunked bodies end where RFC 9112 says, however they are cut."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ def test_payload_end_and_what_follows_are_told_apart() -> None:
 @given(st.lists(st.integers(0, len(BODY)), max_size=8))
 def test_cutting_the_body_anywhere_changes_nothing(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(BODY)]
-    pieces = [BODY[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [BODY[a:b] for a, b in pairwise(edges)]
     assert scan(pieces) == (b"hello world", b"", True)
 
 

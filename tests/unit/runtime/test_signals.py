@@ -1,7 +1,14 @@
 import asyncio
+import io
+import json
+import logging
 import signal
 
-from pipeops.runtime.signals import shutdown_event
+import pytest
+import structlog
+
+from pipeops.runtime import logs
+from pipeops.runtime.signals import shutdown_event, state_report
 
 
 async def test_first_signal_sets_the_event_second_forces_exit():
@@ -18,3 +25,28 @@ async def test_handlers_are_removed_afterwards():
     with shutdown_event():
         pass
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.fixture
+def logged():
+    """What is logged meanwhile, as JSON lines."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    written = io.StringIO()
+    logs.configure("info", form="json", stream=written)
+    yield written
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+async def test_sigusr1_logs_what_the_process_holds_in_one_line(logged):
+    with state_report(lambda: {"streams": 3}):
+        signal.raise_signal(signal.SIGUSR1)
+        await asyncio.sleep(0.01)
+    state = json.loads(logged.getvalue())
+    assert (state["msg"], state["streams"], state["tasks"]) == ("state", 3, 1)
+    assert state["descriptors"] > 2
+    assert state["resident_kib"] > 1000
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL

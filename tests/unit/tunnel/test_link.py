@@ -127,22 +127,51 @@ def test_a_full_socket_stops_the_batches_until_it_drains() -> None:
     assert len(socket.batches) == 1
 
 
-def test_a_silent_peer_is_dropped_within_two_ping_intervals() -> None:
-    _, socket, owner, loop = link(limits=Limits(keepalive_interval=10.0))
-    loop.advance(10)
-    assert socket.pings == 1
-    loop.advance(10)
-    assert owner.lost == [(1006, "no answer for 20 s")]
+def ticks(loop: FakeLoop, seconds: float) -> None:
+    for _ in range(int(seconds / 0.5)):
+        loop.advance(0.5)
+
+
+LIVELY = Limits(keepalive_interval=10.0, keepalive_timeout=15.0)
+
+
+def test_a_silent_peer_is_asked_soon_and_dropped_before_the_time_is_over() -> None:
+    made, socket, owner, loop = link(limits=LIVELY)
+    ticks(loop, 9.5)
+    made.on_text(b"{}")  # the last that is heard
+    pings = socket.pings
+    ticks(loop, 6)
+    assert socket.pings > pings
+    ticks(loop, 6)
+    assert owner.lost == []
+    ticks(loop, 3)
+    assert owner.lost == [(1006, "no answer for 12.5 s")]
+
+
+def test_a_longer_silence_is_borne_if_the_limits_say_so() -> None:
+    _, _, owner, loop = link(limits=Limits(keepalive_interval=10.0, keepalive_timeout=60.0))
+    ticks(loop, 55)
+    assert owner.lost == []
+    ticks(loop, 5)
+    assert owner.lost != []
+
+
+def test_a_time_shorter_than_the_ping_interval_still_asks_first() -> None:
+    _, socket, owner, loop = link(limits=Limits(keepalive_interval=30.0, keepalive_timeout=8.0))
+    ticks(loop, 5)
+    assert (socket.pings, owner.lost) == (1, [])
+    ticks(loop, 3)
+    assert owner.lost == [(1006, "no answer for 6 s")]
 
 
 def test_a_peer_that_answers_or_sends_anything_lives() -> None:
-    made, socket, owner, loop = link()
+    made, socket, owner, loop = link(limits=LIVELY)
     for _ in range(5):
-        loop.advance(10)
+        ticks(loop, 10)
         made.on_pong()
-    loop.advance(10)
+    ticks(loop, 10)
     made.on_text(b"{}")
-    loop.advance(10)
+    ticks(loop, 10)
     assert owner.lost == []
     assert socket.pings >= 6
 

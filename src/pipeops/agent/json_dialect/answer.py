@@ -4,8 +4,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from pipeops.agent.json_dialect.budget import Budget
-from pipeops.agent.json_dialect.outbox import Outbox
 from pipeops.protocol.exchange.events import Aborted, AnswerEvent, BodyChunk, BodyEnd, ResponseHead
 from pipeops.protocol.exchange.pipeops import (
     MIN_BINARY,
@@ -16,6 +14,8 @@ from pipeops.protocol.exchange.pipeops import (
 )
 from pipeops.protocol.messages.payload import Payload
 from pipeops.protocol.messages.proxying import ProxyError, ProxyResponse
+from pipeops.runtime.budget import Budget
+from pipeops.tunnel.outbox import Outbox
 
 
 class AnswerRefused(Exception):

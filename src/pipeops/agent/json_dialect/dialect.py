@@ -4,9 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
-from pipeops.agent.json_dialect.budget import Budget
 from pipeops.agent.json_dialect.exchange import Pool
-from pipeops.agent.json_dialect.outbox import Outbox
 from pipeops.agent.json_dialect.requests import Backend, LaneRequests
 from pipeops.agent.lane import Lane
 from pipeops.agent.proxy.identity import IdentityRule
@@ -18,7 +16,9 @@ from pipeops.protocol.messages.proxying import (
     ProxyRequestPayload,
     ProxyRequestStreamEnd,
 )
+from pipeops.runtime.budget import Budget
 from pipeops.runtime.logs import get_logger
+from pipeops.tunnel.outbox import Outbox
 
 log = get_logger(__name__)
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pipeops.agent.json_dialect.answer import Answer, AnswerRefused
-from pipeops.agent.json_dialect.budget import Budget
 from pipeops.agent.proxy.upstream import AnswerStream, Discard, Exchange
 from pipeops.protocol.exchange.events import Aborted, BodyChunk, BodyEnd, ResponseHead
 from pipeops.protocol.exchange.native import PREFACE_BYTES, decode_preface
@@ -14,6 +13,7 @@ from pipeops.protocol.exchange.pipeops import CHUNK_BYTES
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.headers import Headers, without_hop_by_hop
 from pipeops.protocol.mux.sink import StreamSink
+from pipeops.runtime.budget import Budget
 
 BODY_WINDOW = 256 * 1024  # request body handed over and not yet taken by the API server's socket
 MAX_QUEUED_BODY = 8 * 1024 * 1024  # request body that waits; the dialect has no credit to hold it

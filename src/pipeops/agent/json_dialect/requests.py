@@ -7,10 +7,8 @@ from datetime import datetime
 from functools import partial
 
 from pipeops.agent.json_dialect.answer import Answer, AnswerLane, BufferedAnswer, StreamedAnswer
-from pipeops.agent.json_dialect.budget import Budget
 from pipeops.agent.json_dialect.exchange import JsonExchange, Pool
 from pipeops.agent.json_dialect.impersonation import check_impersonation
-from pipeops.agent.json_dialect.outbox import Outbox
 from pipeops.agent.proxy.identity import IdentityRefused, IdentityRule
 from pipeops.protocol.exchange.events import (
     Aborted,
@@ -28,7 +26,9 @@ from pipeops.protocol.exchange.status import Hop, status_body
 from pipeops.protocol.messages.envelope import Envelope
 from pipeops.protocol.messages.payload import MessageRejected
 from pipeops.protocol.messages.proxying import ProxyError, ProxyRequestChunk
+from pipeops.runtime.budget import Budget
 from pipeops.runtime.logs import get_logger
+from pipeops.tunnel.outbox import Outbox
 
 log = get_logger(__name__)
 

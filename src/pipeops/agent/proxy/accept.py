@@ -41,7 +41,8 @@ class StreamAcceptor:
         """The head is complete: `received` begins with it."""
         head = decode_head(received[:total])
         failure = StreamFailure(stream, head.request_id.hex().encode(), announce, self._report)
-        stream.consumed(total)
+        if not fin:  # else no more can come, so nobody waits for credit
+            stream.consumed(total)
         handler = self._handlers.get(head.kind)
         if handler is None:
             failure.fail(

@@ -73,6 +73,11 @@ class UpstreamPool:
     def __len__(self) -> int:
         return len(self._live)
 
+    @property
+    def idle(self) -> int:
+        """Connections kept for later requests."""
+        return len(self._idle)
+
     def send(self, exchange: Exchange, request: bytes) -> None:
         """Send a request on a free connection, or dial one for it."""
         while self._idle:

@@ -13,7 +13,8 @@ from pipeops.protocol.mux.sink import StreamSink
 
 WRITE_HIGH_WATER = 128 * 1024
 
-_LENGTH, _CHUNKED, _CLOSE, _UPGRADE = (
+_NONE, _LENGTH, _CHUNKED, _CLOSE, _UPGRADE = (
+    Framing.NONE,
     Framing.LENGTH,
     Framing.CHUNKED,
     Framing.CLOSE,
@@ -127,7 +128,9 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._pool.lost(self)
         if exchange is None:
             return
-        if self._head is None and self._framing in (_CLOSE, _UPGRADE) and self._chunked is None:
+        to_its_end = self._framing in (_CLOSE, _UPGRADE) and self._chunked is None
+        if self._head is None and to_its_end and exc is None:
+            exchange.stream.sink = Discard(exchange.stream)  # credit for what is on its way to us
             exchange.stream.send(b"", True)
         elif self._head == b"" and self.used and exchange.retry():
             return
@@ -272,21 +275,30 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._head = None
         self._framing = framing = answer.framing
         self._keep_alive = answer.keep_alive
-        self._remaining = answer.length
         exchange.replay = None
         exchange.status(answer.status)
-        chunked = framing is _CHUNKED or (
-            framing is _CLOSE and exchange.close_delimited and answer.keep_alive
+        head = answer.head
+        front = (
+            encode_preface(framing, answer.status, len(head), reusable=framing is not _CLOSE) + head
         )
-        self._chunked = ChunkedScanner() if chunked else None
-        preface = encode_preface(
-            framing, answer.status, len(answer.head), reusable=framing is not _CLOSE
-        )
-        if framing is Framing.NONE:
-            exchange.stream.send(preface + answer.head, True)
+        size = len(data) - end
+        if framing is _LENGTH:
+            if size == answer.length:  # all in one read, as most answers are
+                exchange.stream.send(front + data[end:], True)
+                self._done()
+                return
+            self._remaining = answer.length
+        elif framing is _NONE:
+            if size:  # a body where none may be: whatever follows is no answer to the next request
+                self._keep_alive = False
+            exchange.stream.send(front, True)
             self._done()
             return
-        self._on_body(exchange, memoryview(data)[end:], preface + answer.head)
+        elif framing is _CHUNKED or (
+            framing is _CLOSE and exchange.close_delimited and answer.keep_alive
+        ):
+            self._chunked = ChunkedScanner()
+        self._on_body(exchange, memoryview(data)[end:], front)
 
     def _on_body(self, exchange: Exchange, data: memoryview, front: bytes) -> None:
         """Pass body bytes on, with `front` before them in the same frame; finds the end."""
@@ -344,7 +356,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             transport.close()
         else:
             self.used = True
-            self.since = self._pool.now()
             self._pool.released(self)
 
     def _drop(self, exchange: Exchange, reason: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -104,11 +105,18 @@ async def _run(home: Home, options: UpOptions, *, as_json: bool) -> int:
 
 
 class _Stop:
-    """Turns the first SIGINT or SIGTERM into cancellation; the second one ends the process."""
+    """Turns the first SIGINT or SIGTERM into cancellation; one that comes later ends the process.
 
-    def __init__(self, force_exit: Callable[[int], object] = os._exit) -> None:
+    Supervisors signal a process and its group, so the same wish may arrive twice: a second signal counts only after
+    `patience` seconds.
+    """
+
+    def __init__(
+        self, force_exit: Callable[[int], object] = os._exit, patience: float = 0.5
+    ) -> None:
         self.requested = False
         self._force_exit = force_exit
+        self._patience = patience
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -116,13 +124,16 @@ class _Stop:
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - we are called from a coroutine
+        first = 0.0
 
         def received(number: signal.Signals) -> None:
-            if self.requested:
+            nonlocal first
+            if not self.requested:
+                self.requested, first = True, loop.time()
+                task.cancel()
+            elif loop.time() - first >= self._patience:
                 # The children end with us: the kernel tells them.
                 self._force_exit(128 + number)
-            self.requested = True
-            task.cancel()
 
         numbers = (signal.SIGINT, signal.SIGTERM)
         for number in numbers:
@@ -152,13 +163,25 @@ def next_steps(running: Running) -> list[str]:
     found = next((path for path in config_files(os.environ) if path.is_file()), None)
     if found != own:
         steps.append(f"export PIPEOPS_HOME={shlex.quote(str(running.home.root))}")
+    program = _own_name()
+    needed = "" if shutil.which("kubectl") else "     # kubectl is not installed here"
     steps += [
-        "kubectl get pods --all-namespaces",
-        "kubectl auth whoami",
-        f"pipeops clusters show {running.backend.name}",
-        "pipeops clusters add NAME     # connect another cluster",
+        f"kubectl get pods --all-namespaces{needed}",
+        "kubectl auth can-i --list",
+        f"{program} clusters show {running.backend.name}",
+        f"{program} clusters add NAME     # connect another cluster",
     ]
     return steps
+
+
+def _own_name() -> str:
+    """Return how the person can call this program from another directory."""
+    if shutil.which("pipeops"):
+        return "pipeops"
+    called = Path(sys.argv[0])
+    if called.name == "pipeops":
+        return shlex.quote(str(called.absolute()))
+    return f"{shlex.quote(sys.executable)} -m pipeops.cli"
 
 
 async def _watch(running: Running, progress: Progress, clock: Clock) -> None:

@@ -53,7 +53,8 @@ class Progress:
     def status(self, state: str, detail: str) -> None:
         """Show how things are; without a terminal only a new `state` is printed."""
         if self._console.is_terminal:
-            line = Text(f"● {state}  {detail}  Ctrl-C stops everything", no_wrap=True)
+            text = f"● {state} · {detail} · Ctrl-C stops everything"
+            line = Text(text, no_wrap=True, overflow="ellipsis")
             if self._live is None:
                 self._live = Live(line, console=self._console, auto_refresh=False, transient=True)
                 self._live.start()

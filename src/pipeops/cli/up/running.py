@@ -130,8 +130,11 @@ class Up:
             state.control_port = port
             certificates = ensure_certificates(self._home.tls, self._clock.now())
             server = f"https://{LOOPBACK}:{port}"
-            await self._start_control(stack, server, port, certificates)
+            control = self._programs.control(port, certificates)
+            await self._start(stack, control)
+            # The slowest to start; what does not need it goes on meanwhile.
             backend, access = await self._choose_cluster(stack, state, port)
+            await self._control_ready(control, server, certificates)
             identity = await self._identity(backend, access)
             profile = await self._register(state, server, certificates, backend, identity)
             await self._start_agent(stack, profile, certificates, state, backend, identity)
@@ -141,7 +144,7 @@ class Up:
                 first = await get_nodes(
                     profile, backend.name, self._home.kubeconfig, self._kubectl_environment()
                 )
-            yield Running(
+            running = Running(
                 home=self._home,
                 profile=profile,
                 backend=backend,
@@ -150,7 +153,11 @@ class Up:
                 first=first,
                 children=tuple(self._children),
             )
-            self._progress.close()
+            try:
+                yield running
+            finally:
+                self._progress.close()
+                self._progress.plain("stopping …")
 
     async def _start(self, stack: AsyncExitStack, child: Child) -> None:
         scope = TaskScope(child.name, on_error=OnError.CANCEL, report=_told_by_the_boundary)
@@ -158,21 +165,18 @@ class Up:
         scope.spawn(child.run(), name="process")
         self._children.append(child)
 
-    async def _start_control(
-        self, stack: AsyncExitStack, server: str, port: int, certificates: CertificateFiles
+    async def _control_ready(
+        self, child: Child, server: str, certificates: CertificateFiles
     ) -> None:
+        async def ready() -> bool:
+            try:
+                answer = await client.get(f"{server}/ready", timeout=2.0)
+            except httpx.TransportError:
+                return False
+            return answer.status_code == 200
+
         with self._progress.step(f"control plane at {server}"):
-            child = self._programs.control(port, certificates)
-            await self._start(stack, child)
             async with httpx.AsyncClient(verify=trust(certificates.ca), trust_env=False) as client:
-
-                async def ready() -> bool:
-                    try:
-                        answer = await client.get(f"{server}/ready", timeout=2.0)
-                    except httpx.TransportError:
-                        return False
-                    return answer.status_code == 200
-
                 await _until(ready, child, "the control plane is not ready")
 
     async def _choose_cluster(

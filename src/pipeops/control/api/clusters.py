@@ -19,6 +19,9 @@ from pipeops.control.auth.grants import Grant
 from pipeops.control.auth.tokens import TokenKind, digest, new_token, shown_prefix
 from pipeops.control.store.errors import NotFound
 from pipeops.control.store.records import Cluster, Role
+from pipeops.runtime.logs import get_logger
+
+log = get_logger(__name__)
 
 
 async def list_clusters(services: Services, caller: Caller) -> ClusterListBody:
@@ -32,10 +35,12 @@ async def list_clusters(services: Services, caller: Caller) -> ClusterListBody:
     )
 
 
-async def add_cluster(services: Services, body: NewCluster) -> IssuedClusterToken:
+async def add_cluster(services: Services, caller: Caller, body: NewCluster) -> IssuedClusterToken:
     """Add a cluster and issue its first token, which is shown this once."""
     cluster = await services.store.clusters.add(body.name)
-    return await _issue(services, cluster, body.expires_in)
+    issued = await _issue(services, cluster, body.expires_in)
+    _note("cluster added", caller, cluster)
+    return issued
 
 
 async def show_cluster(services: Services, caller: Caller, name: str) -> ClusterDetailBody:
@@ -54,7 +59,8 @@ async def remove_cluster(services: Services, caller: Caller, name: str) -> None:
     cluster, token_ids = await services.store.clusters.remove(name)
     for token_id in token_ids:
         services.cluster_authenticator.revoke(token_id)
-    services.sessions.disconnect(cluster.id, "the cluster was removed")
+    ended = services.sessions.disconnect(cluster.id, "the cluster was removed")
+    _note("cluster removed", caller, cluster, sessions_ended=ended)
 
 
 async def issue_cluster_token(
@@ -71,6 +77,7 @@ async def issue_cluster_token(
         await services.store.clusters.release_agent(cluster.id)
         for token_id in revoked:
             services.cluster_authenticator.revoke(token_id)
+    _note("cluster token issued", caller, cluster, revoked_others=body.revoke_others)
     return issued
 
 
@@ -81,6 +88,7 @@ async def revoke_cluster_token(
     cluster = await _reachable(services, caller, name)
     await services.store.cluster_tokens.revoke(cluster.id, token_id)
     services.cluster_authenticator.revoke(token_id)
+    _note("cluster token revoked", caller, cluster, revoked=token_id)
 
 
 def install(app: FastAPI) -> None:
@@ -141,3 +149,8 @@ async def _issue(
         token_id=record.id,
         expires_at=at(record.expires_at),
     )
+
+
+def _note(event: str, caller: Grant, cluster: Cluster, **fields: object) -> None:
+    """Leave a trace of who changed what."""
+    log.info(event, by=caller.principal.user, cluster=cluster.name, **fields)

@@ -28,7 +28,7 @@ class LocalDirectory:
             return ClusterConnection()
         newest = max(instances, key=lambda item: item.since)
         oldest = min(instances, key=lambda item: item.since)
-        lane = newest.best_lane()
+        lane = newest.best_lane(self._now())
         session = lane.link.session if lane is not None else None
         return ClusterConnection(
             connected=True,

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from pipeops.control.api.access import Services
+from pipeops.control.api.access import Caller, Services
 from pipeops.control.api.bodies import (
     IssuedUserToken,
     NewUserToken,
@@ -12,6 +12,9 @@ from pipeops.control.api.bodies import (
 from pipeops.control.api.names import did_you_mean
 from pipeops.control.api.problems import Problem
 from pipeops.control.auth.tokens import TokenKind, digest, new_token, shown_prefix
+from pipeops.runtime.logs import get_logger
+
+log = get_logger(__name__)
 
 
 async def list_tokens(services: Services) -> UserTokenListBody:
@@ -20,7 +23,7 @@ async def list_tokens(services: Services) -> UserTokenListBody:
     return UserTokenListBody(items=[UserTokenBody.of(token) for token in tokens])
 
 
-async def create_token(services: Services, body: NewUserToken) -> IssuedUserToken:
+async def create_token(services: Services, caller: Caller, body: NewUserToken) -> IssuedUserToken:
     """Issue a user token, which is shown this once."""
     if body.clusters:
         known = await services.store.clusters.names()
@@ -43,13 +46,16 @@ async def create_token(services: Services, body: NewUserToken) -> IssuedUserToke
         clusters=body.clusters,
         expires_at=None if body.expires_in is None else services.wall() + body.expires_in,
     )
+    by = caller.principal.user
+    log.info("user token issued", by=by, id=record.id, user=body.user, role=body.role.value)
     return IssuedUserToken(metadata=UserTokenBody.of(record), token=token, warnings=_warnings(body))
 
 
-async def revoke_token(services: Services, token_id: str) -> None:
+async def revoke_token(services: Services, caller: Caller, token_id: str) -> None:
     """Revoke a user token and end the connections that use it."""
     await services.store.user_tokens.revoke(token_id)
     services.authenticator.revoke(token_id)
+    log.info("user token revoked", by=caller.principal.user, id=token_id)
 
 
 def install(app: FastAPI) -> None:

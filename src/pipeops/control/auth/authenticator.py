@@ -78,6 +78,16 @@ class TokenAuthenticator(Generic[G]):
             return None
         return grant
 
+    def trusted_until(self, grant: G) -> float:
+        """Return for how long a valid grant needs no further look, in monotonic seconds.
+
+        Until then `grant.valid` alone decides: revocation turns it off, and expiry lies behind it.
+        """
+        until = grant.trusted_until
+        if grant.expires_at is not None:
+            until = min(until, self._monotonic() + grant.expires_at - self._wall())
+        return until
+
     async def authenticate(self, token: bytes) -> G:
         """Return the grant of a token, looking it up if need be.
 

@@ -1,7 +1,18 @@
-"""Why a token was not accepted."""
+"""Why a token was not accepted.
+
+```text
+PipeOpsError
+├─ Unauthenticated             401: no token, or one that does not count
+└─ AuthenticationUnavailable   503: the database does not answer                            retryable
+```
+"""
+
+from typing import ClassVar
+
+from pipeops.errors import PipeOpsError
 
 
-class Unauthenticated(Exception):
+class Unauthenticated(PipeOpsError):
     """The token is missing, malformed, unknown, expired or revoked: answer 401.
 
     Attributes:
@@ -13,10 +24,11 @@ class Unauthenticated(Exception):
         self.hint = hint
 
 
-class AuthenticationUnavailable(Exception):
+class AuthenticationUnavailable(PipeOpsError):
     """The token cannot be checked just now: answer 503, never let the caller in, never answer 401.
 
     Agents of the first generation give up for good on a 401.
     """
 
+    retryable: ClassVar[bool] = True
     hint = "the control plane's database does not answer; try again shortly"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from pipeops.control.store.records import Role
-from pipeops.protocol.exchange.principal import Principal
+from pipeops.protocol.exchange.principal import Principal, encode_principal
 
 
 class Revocable:
@@ -12,16 +12,18 @@ class Revocable:
     Attributes:
         token_id: Id of the token it came from.
         expires_at: Wall-clock seconds after which it no longer counts; None means never.
+        trusted_until: When the token has to be looked up again, in monotonic seconds; the cache keeps it.
         valid: Turned off once, by revocation or expiry, and never on again.
         on_revoked: Called once each, without arguments, when `valid` is turned off. A connection
             adds a callback that closes it and discards the callback when it ends by itself. Callbacks must not await.
     """
 
-    __slots__ = ("__weakref__", "expires_at", "on_revoked", "token_id", "valid")
+    __slots__ = ("__weakref__", "expires_at", "on_revoked", "token_id", "trusted_until", "valid")
 
     def __init__(self, token_id: str, expires_at: float | None) -> None:
         self.token_id = token_id
         self.expires_at = expires_at
+        self.trusted_until = 0.0
         self.valid = True
         self.on_revoked: set[Callable[[], None]] = set()
 
@@ -51,11 +53,13 @@ class Grant(Revocable):
 
     Attributes:
         principal: Whom to impersonate in clusters.
+        encoded: The principal as stream heads carry it, made once.
+        user: Its user name as bytes, for logs.
         role: What it may do at the operators' API.
         clusters: Names of the clusters it may reach; None means all.
     """
 
-    __slots__ = ("clusters", "principal", "role")
+    __slots__ = ("clusters", "encoded", "principal", "role", "user")
 
     def __init__(
         self,
@@ -67,6 +71,8 @@ class Grant(Revocable):
     ) -> None:
         super().__init__(token_id, expires_at)
         self.principal = principal
+        self.encoded = encode_principal(principal)
+        self.user = principal.user.encode()
         self.role = role
         self.clusters = clusters
 

@@ -55,7 +55,7 @@ class TokenCache(Generic[G]):
         entry = self._accepted.get(digest)
         if entry is None or entry.confirmed_at < confirmed_since or not entry.grant.valid:
             return None
-        entry.check_at = until
+        entry.check_at = entry.grant.trusted_until = until
         return entry.grant
 
     def refused(self, digest: bytes, *, not_before: float) -> str | None:
@@ -77,6 +77,7 @@ class TokenCache(Generic[G]):
             grant = live
         else:
             self._live[grant.token_id] = grant
+        grant.trusted_until = check_at
         self._refused.pop(digest, None)
         _put(self._accepted, digest, _Accepted(grant, now, check_at), self._capacity)
         return grant

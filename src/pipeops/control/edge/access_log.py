@@ -1,45 +1,67 @@
 """AccessLog: one JSON line for each request, written off the loop and never waited for."""
 
+import json
 import queue
 import threading
 from collections.abc import Callable
-from typing import TextIO
+from functools import lru_cache
+from typing import Any, TextIO
 
 from pipeops.control.edge.exchange import ClientRequest
 
-MAX_QUEUED_LINES = 8192  # beyond it lines are dropped and counted, requests are not slowed down
+FLUSH_INTERVAL = (
+    0.1  # seconds; a hand-over per line would make loop and thread fight for the interpreter
+)
+MAX_COLLECTED_LINES = 8192  # between two flushes; beyond it lines are dropped and counted
+MAX_WAITING_BLOCKS = 8  # flushes that the stream has not taken yet
 MAX_TARGET = 512
 MAX_OUTCOME = 256
 
 
-def _json_string(text: str) -> str:
-    import json  # noqa: PLC0415 - only for the rare text that needs escaping
+def _quoted(value: bytes) -> bytes:
+    """A JSON string of UTF-8 bytes, cut at MAX_OUTCOME."""
+    return json.dumps(value[:MAX_OUTCOME].decode("utf-8", "replace")).encode()
 
-    return json.dumps(text)
 
-
-def _quoted(value: bytes, limit: int) -> str:
-    text = value[:limit].decode("latin-1")
-    if '"' in text or "\\" in text or not text.isprintable() or not text.isascii():
-        return _json_string(text)
-    return f'"{text}"'
+def _quoted_target(target: bytes) -> bytes:
+    """A JSON string of a request target: printable ASCII, so only two characters need escaping."""
+    target = target[:MAX_TARGET]
+    if b'"' in target or b"\\" in target:
+        return _quoted(target)
+    return b'"%b"' % target
 
 
 class AccessLog:
-    """Formats on the loop, writes in a thread of its own.
+    """Formats on the loop, writes in a thread of its own, a block of lines at a time.
 
     Query strings are kept except for the values of parameters that carry secrets: none of ours do, and
     Kubernetes' `command=` of an exec is what an audit wants to know. Authorization never gets here.
+
+    Args:
+        stream: where lines go.
+        timestamp: RFC 3339 time of now.
+        call_later: the loop's; delays a flush by so many seconds.
+        enabled: off means that nothing is formatted.
     """
 
     def __init__(
-        self, stream: TextIO, *, timestamp: Callable[[], str], enabled: bool = True
+        self,
+        stream: TextIO,
+        *,
+        timestamp: Callable[[], bytes],
+        call_later: Callable[[float, Callable[[], None]], Any],
+        enabled: bool = True,
     ) -> None:
         self._stream = stream
         self._timestamp = timestamp
+        self._call_later = call_later
         self._enabled = enabled
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._lines: list[bytes] = []
+        self._blocks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._quoted = lru_cache(maxsize=1024)(_quoted)  # users and outcomes repeat
+        self._at = -1.0
+        self._time = b""
         self.dropped = 0
 
     def start(self) -> None:
@@ -49,47 +71,73 @@ class AccessLog:
             self._thread.start()
 
     def stop(self) -> None:
-        """Write what is queued and end."""
+        """Write what is there and end."""
         if self._thread is not None:
-            self._lines.put(None)
+            self._flush()
+            self._blocks.put(None)
             self._thread.join(timeout=2.0)
 
     def request(
-        self, request: ClientRequest, status: int, sent: int, seconds: float, outcome: str
+        self, request: ClientRequest, status: int, sent: int, now: float, outcome: str
     ) -> None:
-        """One request has ended."""
+        """One request has ended, `now` by the loop's clock."""
         if not self._enabled:
             return
+        quoted = self._quoted
+        if now != self._at:  # the loop's clock stands still within a turn
+            self._at, self._time = now, self._timestamp()
         self._put(
-            f'{{"time":"{self._timestamp()}","level":"info","msg":"request","request_id":"{request.request_id.decode()}",'
-            f'"peer":"{request.peer}","method":"{request.method.decode()}","target":{_quoted(request.target, MAX_TARGET)},'
-            f'"user":{_quoted(request.user, MAX_OUTCOME)},"status":{status},"bytes":{sent},"ms":{seconds * 1e3:.1f},'
-            f'"outcome":{_quoted(outcome.encode(), MAX_OUTCOME)}}}\n'
+            b'{"time":"%b","level":"info","msg":"request","request_id":"%b","peer":"%b","method":"%b","target":%b,'
+            b'"user":%b,"status":%d,"bytes":%d,"ms":%.1f,"outcome":%b}\n'
+            % (
+                self._time,
+                request.request_id,
+                request.peer.encode(),
+                request.method,
+                _quoted_target(request.target),
+                quoted(request.user),
+                status,
+                sent,
+                (now - request.started) * 1e3,
+                quoted(outcome.encode()),
+            )
         )
 
     def refused(self, peer: str, request_id: bytes, status: int, message: str) -> None:
         """A head could not be read."""
         if self._enabled:
             self._put(
-                f'{{"time":"{self._timestamp()}","level":"info","msg":"request refused","request_id":"{request_id.decode()}",'
-                f'"peer":"{peer}","status":{status},"outcome":{_quoted(message.encode(), MAX_OUTCOME)}}}\n'
+                b'{"time":"%b","level":"info","msg":"request refused","request_id":"%b","peer":"%b",'
+                b'"status":%d,"outcome":%b}\n'
+                % (
+                    self._timestamp(),
+                    request_id,
+                    peer.encode(),
+                    status,
+                    _quoted(message.encode()),
+                )
             )
 
-    def _put(self, line: str) -> None:
-        if self._lines.qsize() >= MAX_QUEUED_LINES:
+    def _put(self, line: bytes) -> None:
+        lines = self._lines
+        if not lines:
+            self._call_later(FLUSH_INTERVAL, self._flush)
+        elif len(lines) >= MAX_COLLECTED_LINES:
             self.dropped += 1
-        else:
-            self._lines.put(line)
+            return
+        lines.append(line)
+
+    def _flush(self) -> None:
+        lines, self._lines = self._lines, []
+        if self._blocks.qsize() >= MAX_WAITING_BLOCKS:
+            self.dropped += len(lines)
+        elif lines:
+            self._blocks.put(b"".join(lines))
 
     def _write(self) -> None:
-        ended = False
-        while not ended:
-            batch = [self._lines.get()]
-            while not self._lines.empty():
-                batch.append(self._lines.get())
-            ended = None in batch
+        while (block := self._blocks.get()) is not None:
             try:
-                self._stream.write("".join(line for line in batch if line is not None))
+                self._stream.write(block.decode("ascii", "replace"))
                 self._stream.flush()
             except (OSError, ValueError):
                 return  # nowhere left to write to; the service goes on

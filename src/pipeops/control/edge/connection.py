@@ -1,15 +1,18 @@
 """ClientConnection: HTTP/1.1 towards one client, one request at a time, raw after an upgrade."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Protocol
 
 from pipeops.control.auth.grants import Grant
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.exchange import ClientRequest, Exchange
+from pipeops.control.edge.permit import Permit
 from pipeops.http1.framing import ChunkedScanner, FramingError
 from pipeops.http1.head import (
     MAX_HEAD_BYTES,
+    REQUEST_LINE,
     HeaderBlock,
     HeadError,
     parse_head,
@@ -59,12 +62,12 @@ class ClientConnection(asyncio.BufferedProtocol):
     """One client. Reads heads and de-frames bodies; `Client` for the exchange that answers.
 
     While an exchange is under way later bytes are its body or pipelined requests (kept, bounded).
+    `permit` is the router's.
     `since` is when the current wait began: the listener's sweep closes connections that take too long over a head.
     """
 
     __slots__ = (
         "_block",
-        "_block_bytes",
         "_body_paused",
         "_body_remaining",
         "_buffer",
@@ -76,12 +79,13 @@ class ClientConnection(asyncio.BufferedProtocol):
         "_head_sent",
         "_request",
         "_sent",
-        "_started",
         "_state",
         "_status",
+        "_tail",
         "_transport",
         "_write_paused",
         "peer",
+        "permit",
         "since",
         "tls",
     )
@@ -91,8 +95,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._state = _HEAD
         self._buffer = b""
-        self._block_bytes = b"\0"
         self._block: HeaderBlock | None = None
+        self._tail = b""  # the bytes `_block` was read from, with the blank line
         self._request: ClientRequest | None = None
         self._grants: set[Grant] = set()
         self._exchange: Exchange | None = None
@@ -104,9 +108,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._close_after = False
         self._status = 0
         self._sent = 0
-        self._started = 0.0
         self.since = 0.0
         self.peer = "-"
+        self.permit: Permit | None = None
         self.tls = False
 
     # -- transport callbacks ---------------------------------------------------------------
@@ -172,6 +176,18 @@ class ClientConnection(asyncio.BufferedProtocol):
     # -- heads -----------------------------------------------------------------------------
 
     def _on_head(self, data: bytes) -> None:
+        # Clients send the same header lines again and again: if these are all that follows the
+        # request line, the head is complete and has been judged before.
+        block = self._block
+        if block is not None and data.endswith(self._tail):
+            match = REQUEST_LINE.match(data)
+            if match is not None and match.end() + len(self._tail) == len(data):
+                self._buffer = b""
+                self._begin_request(self._request_of(match, block), b"")
+                return
+        self._on_new_head(data)
+
+    def _on_new_head(self, data: bytes) -> None:
         if data[:2] == b"\r\n":  # RFC 9112 §2.2: tolerate one empty line in front of a request line
             data = data[2:]
         end = data.find(b"\r\n\r\n") + 4
@@ -195,15 +211,24 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def _read_request(self, data: bytes, end: int) -> ClientRequest:
         match = read_request_line(data)
-        block_bytes = data[match.end() : end - 2]
-        block = self._block
-        if block is None or block_bytes != self._block_bytes:
-            block = parse_head(data[:end]).block
-            self._block, self._block_bytes = block, block_bytes
+        tail = data[match.end() : end]
+        if self._block is None or tail != self._tail:
+            self._block = None
+            self._block, self._tail = parse_head(data[:end]).block, tail
+        return self._request_of(match, self._block)
+
+    def _request_of(self, match: re.Match[bytes], block: HeaderBlock) -> ClientRequest:
         method, target, minor = match.groups()
-        length = None if block.chunked else block.content_length or 0
+        edge = self._edge
         return ClientRequest(
-            method, target, minor == b"1", block, length, self._edge.next_request_id(), self.peer
+            method,
+            target,
+            minor == b"1",
+            block,
+            None if block.chunked else block.content_length or 0,
+            edge.next_request_id(),
+            self.peer,
+            edge.now(),
         )
 
     def _begin_request(self, request: ClientRequest, rest: bytes) -> None:
@@ -213,7 +238,6 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._head_sent = False
         self._status = 0
         self._sent = 0
-        self._started = self._edge.now()
         self._close_after = block.close or not request.minor
         if block.chunked:
             self._chunked = ChunkedScanner()
@@ -315,10 +339,10 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     # -- answers ---------------------------------------------------------------------------
 
-    def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> None:
-        """Client: send the response head."""
+    def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> bool:
+        """Client: send the response head and what of the body came with it. False: the socket is full."""
         if self._transport is None or self._head_sent:
-            return
+            return True
         self._head_sent = True
         self._status = status
         if not reusable or framing is Framing.CLOSE:
@@ -331,6 +355,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             early, self._buffer = self._buffer, b""
             if early and self._exchange is not None:
                 self._exchange.on_body(memoryview(early), False)
+        return not self._write_paused
 
     def write(self, data: bytes | memoryview) -> bool:
         """Client: send body bytes. False: the socket is full."""
@@ -347,7 +372,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._exchange = None
         if self._state == _CLOSED:
             return
-        self._log("ok")
+        now = self._edge.now()
+        self._log("ok", now)
         transport = self._transport
         if self._close_after or self._body_remaining or self._state == _RAW:
             self._state = _CLOSED
@@ -356,7 +382,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             return
         self._state = _HEAD
         self._request = None
-        self.since = self._edge.now()
+        self.since = now
         if self._body_paused or len(self._buffer) > MAX_PIPELINED:
             self._body_paused = False
             if transport is not None:
@@ -432,7 +458,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._transport = None
         early, self._buffer = self._buffer, b""
         line = b"%b %b HTTP/1.%d\r\n" % (request.method, request.target, request.minor)
-        return transport, line + self._block_bytes + b"\r\n" + early
+        return transport, line + self._tail + early
 
     def hold_grant(self, grant: Grant) -> None:
         """The connection acts for this grant: its revocation ends the connection (threats.md S-12)."""
@@ -472,9 +498,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         else:
             self._close_after = True
 
-    def _log(self, outcome: str) -> None:
+    def _log(self, outcome: str, now: float | None = None) -> None:
         request = self._request
         if request is not None:
-            self._edge.access_log.request(
-                request, self._status, self._sent, self._edge.now() - self._started, outcome
-            )
+            now = self._edge.now() if now is None else now
+            self._edge.access_log.request(request, self._status, self._sent, now, outcome)

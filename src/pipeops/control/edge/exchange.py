@@ -18,6 +18,7 @@ class ClientRequest:
     Attributes:
         body_length: bytes of request body; None while it is chunked.
         request_id: 32 hexadecimal digits, in both sides' logs.
+        started: when its head was complete, in seconds of the loop's clock.
         user: who it turned out to be for, once authenticated.
     """
 
@@ -28,6 +29,7 @@ class ClientRequest:
     body_length: int | None
     request_id: bytes
     peer: str
+    started: float
     user: bytes = b"-"
 
     @property
@@ -52,8 +54,11 @@ class Exchange(Protocol):
 class Client(Protocol):
     """What a handler may do to the client of its request."""
 
-    def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> None:
-        """Send the response head; with UPGRADE the connection is raw from here on."""
+    def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> bool:
+        """Send the response head and what of the body is there already; with UPGRADE the connection is raw from here on.
+
+        False: the socket is full, on_client_writable follows.
+        """
 
     def write(self, data: bytes | memoryview) -> bool:
         """Send body bytes; False: the socket is full, on_client_writable follows."""

@@ -1,31 +1,56 @@
-"""JsonKube: plain requests to clusters whose agent speaks the PipeOps dialect only (reference protocol §2.5)."""
+"""JsonKube: plain requests as `proxy_request` messages (reference protocol §2.5, §9.1)."""
 
 from pipeops.control.auth.grants import Grant
 from pipeops.control.edge.exchange import Client, ClientRequest, Exchange
-from pipeops.control.sessions.registry import AgentInstance
+from pipeops.control.edge.kube import is_watch
+from pipeops.control.edge.pipeops_dialect.exchange import CallLater, JsonExchange
+from pipeops.control.edge.pipeops_dialect.identity import request_headers
+from pipeops.control.edge.pipeops_dialect.lane import JsonLane
+from pipeops.control.edge.pipeops_dialect.watches import cap_watch
+from pipeops.protocol.exchange.events import RequestHead
 from pipeops.protocol.exchange.status import Hop
+from pipeops.protocol.messages.payload import MessageRejected
+from pipeops.runtime.secrets import Secret
 
 
 class JsonKube:
-    """Sends `proxy_request` and turns the answers into a response.
+    """Sends requests and turns the answers into responses. The principal has been checked."""
 
-    Such an agent adds no credential of its own: the control plane must send one, and it refuses users while it has none.
-    """
+    def __init__(self, call_later: CallLater) -> None:
+        self._call_later = call_later
 
     def open(
         self,
         request: ClientRequest,
         client: Client,
-        instance: AgentInstance,
+        requests: JsonLane,
+        credential: Secret[str],
         path: bytes,
         grant: Grant,
     ) -> Exchange | None:
-        """Start a request."""
-        del request, path, grant
-        client.fail(
-            503,
-            f"the agent of this cluster ({instance.version or 'unknown version'}) speaks the PipeOps dialect, "
-            "for which this control plane has no credential of the cluster",
-            Hop.CONTROL_PLANE,
+        """Start a request; None if it has been answered."""
+        if requests.full:
+            client.fail(503, "too many requests are under way", Hop.TUNNEL, retry_after=1)
+            return None
+        headers = request_headers(request.block, grant.principal, credential, request.request_id)
+        watch = is_watch(request.target)
+        head = RequestHead(
+            request.method, cap_watch(path) if watch else path, headers, request.body_length
         )
-        return None
+        try:
+            exchange = JsonExchange(
+                requests,
+                client,
+                head,
+                request.request_id.decode(),
+                self._call_later,
+                watch=watch,
+                minor=request.minor,
+            )
+        except MessageRejected as error:
+            client.fail(
+                400, f"the agent of this cluster cannot carry {error.reason}", Hop.CONTROL_PLANE
+            )
+            return None
+        exchange.start(has_body=request.has_body)
+        return exchange

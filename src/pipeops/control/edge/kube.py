@@ -1,6 +1,7 @@
 """KubeExchange: one request for a cluster's API server on one native stream."""
 
 import re
+from binascii import unhexlify
 from collections.abc import Callable
 
 from pipeops.control.edge.exchange import Client, ClientRequest
@@ -10,7 +11,6 @@ from pipeops.protocol.exchange.native import (
     UNKNOWN_LENGTH,
     Framing,
     HeadFlag,
-    Preface,
     StreamKind,
     decode_preface,
     fixed_part,
@@ -78,12 +78,12 @@ class KubeExchange:
             flags,
             0,
             UNKNOWN_LENGTH if length is None else length,
-            bytes.fromhex(request.request_id.decode()),
+            unhexlify(request.request_id),
             0,
             len(principal),
             len(head),
         )
-        stream.send(fixed + principal + head, length == 0 and block.upgrade is None)
+        stream.send(b"".join((fixed, principal, head)), length == 0 and block.upgrade is None)
 
     # -- StreamSink ------------------------------------------------------------------------
 
@@ -91,55 +91,49 @@ class KubeExchange:
         """Bytes of the answer: preface and head first, then body."""
         if self._done:
             return
+        size = len(data)
         if self._buffer is not None:
-            data = self._on_preface(data)
-        if self._buffer is None and not self._done:
-            if len(data):
-                self._pass_on(data)
-            if fin:
-                self._complete()
-        elif fin and not self._done:
-            self._end("the agent ended the stream before it answered", 502, Hop.AGENT)
+            received = self._buffer + bytes(data) if self._buffer else bytes(data)
+            size = len(received)
+            taken = self._begin(received)
+            if self._buffer is not None:
+                if fin and not self._done:
+                    self._end("the agent ended the stream before it answered", 502, Hop.AGENT)
+                return
+        else:
+            taken = not size or self._client.write(data)
+        if fin:  # the stream is over: nobody waits for its credit
+            self._complete()
+        elif not taken:
+            self._held += size
+        elif self.stream is not None:
+            self.stream.consumed(size)
 
-    def _on_preface(self, data: memoryview) -> memoryview:
-        """Read preface and head; returns what follows them. Sets `_buffer` to None when complete."""
-        received = (self._buffer or b"") + bytes(data)
+    def _begin(self, received: bytes) -> bool:
+        """Pass on what is behind the preface; `_buffer` stays until it is complete. False: the client is full."""
         self._buffer = received
         if len(received) < PREFACE_BYTES:
-            return data[:0]
+            return True
         try:
             preface = decode_preface(received)
         except RemoteProtocolError as error:
             self._reset_and_end(str(error))
-            return data[:0]
-        end = PREFACE_BYTES + preface.head_length
-        if len(received) < end:
-            return data[:0]
+            return True
+        if len(received) < PREFACE_BYTES + preface.head_length:
+            return True
         self._buffer = None
-        self._begin(preface, received[PREFACE_BYTES:end])
-        if self.stream is not None:
-            self.stream.consumed(end)
-        return memoryview(received)[end:]
-
-    def _begin(self, preface: Preface, head: bytes) -> None:
-        self._framing = preface.framing
-        self._client.begin(head, preface.framing, preface.status, reusable=preface.reusable)
-
-    def _pass_on(self, data: memoryview) -> None:
-        size = len(data)
-        if self._client.write(data):
-            if self.stream is not None:
-                self.stream.consumed(size)
-        else:
-            self._held += size
+        self._framing = framing = preface.framing
+        return self._client.begin(
+            received[PREFACE_BYTES:], framing, preface.status, reusable=preface.reusable
+        )
 
     def _complete(self) -> None:
         stream = self.stream
         self._done = True
         if stream is not None and not stream.local_finished:
-            if self._framing is Framing.UPGRADE:
+            if self._framing is Framing.UPGRADE and not stream.pending:
                 stream.send(b"", True)
-            else:  # the answer came before the request was read to its end
+            else:  # the server was done before it had read everything: nobody takes the rest
                 stream.reset()
         self._client.finish()
 

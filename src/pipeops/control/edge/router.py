@@ -8,14 +8,13 @@ from pipeops.control.auth.errors import AuthenticationUnavailable, Unauthenticat
 from pipeops.control.auth.grants import Grant
 from pipeops.control.edge.api_relay import ApiRelay
 from pipeops.control.edge.connection import ClientConnection
-from pipeops.control.edge.exchange import ClientRequest, Exchange
-from pipeops.control.edge.json_kube import JsonKube
+from pipeops.control.edge.exchange import Client, ClientRequest, Exchange
 from pipeops.control.edge.kube import KubeExchange, is_watch
+from pipeops.control.edge.permit import Permit
 from pipeops.control.sessions.acceptor import AGENT_PATH, AgentAcceptor
 from pipeops.control.sessions.registry import AgentInstance, SessionRegistry
 from pipeops.control.store.errors import NotFound, StoreError
 from pipeops.protocol.errors import SessionClosed, StreamLimitReached
-from pipeops.protocol.exchange.principal import encode_principal
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.headers import ALLOWED_UPGRADES
 from pipeops.runtime.tasks import ScopeClosedError, TaskScope, TooManyTasksError
@@ -29,6 +28,20 @@ class ClusterNames(Protocol):
 
     async def exists(self, name: str) -> bool:
         """A cluster of this name is registered."""
+
+
+class KubeHandler(Protocol):
+    """Requests to clusters whose agent speaks another dialect than ours."""
+
+    def open(
+        self,
+        request: ClientRequest,
+        client: Client,
+        instance: AgentInstance,
+        path: bytes,
+        grant: Grant,
+    ) -> Exchange | None:
+        """Start a request; None if it has been answered."""
 
 
 class Router:
@@ -46,7 +59,7 @@ class Router:
         registry: SessionRegistry,
         clusters: ClusterNames,
         api: ApiRelay,
-        json_kube: JsonKube,
+        pipeops_kube: KubeHandler,
         scope: TaskScope,
         ready: Callable[[], str | None],
     ) -> None:
@@ -55,13 +68,23 @@ class Router:
         self._registry = registry
         self._clusters = clusters
         self._api = api
-        self._json_kube = json_kube
+        self._pipeops_kube = pipeops_kube
         self._scope = scope
         self._ready = ready
 
     def open(self, request: ClientRequest, connection: ClientConnection) -> Exchange | None:
         """RequestRouter: start answering; None when answered, or decided later."""
         target = request.target
+        permit = connection.permit
+        if (
+            permit is not None
+            and permit.block is request.block
+            and target.startswith(permit.prefix)
+            and request.started < permit.until
+            and permit.grant.valid
+        ):
+            path = target[len(permit.prefix) - 1 :]
+            return self._open_cluster(request, connection, permit.cluster, path, permit.grant)
         if target.startswith(KUBE_PREFIX):
             return self._open_kube(request, connection)
         path = target.partition(b"?")[0]
@@ -122,19 +145,34 @@ class Router:
         if not slash:
             name, question, query = name.partition(b"?")
             rest = question + query
-        request.user = grant.principal.user.encode()
         connection.hold_grant(grant)
         problem = self._objection(request, grant, name)
         if problem is not None:
+            request.user = grant.user
             connection.fail(*problem, Hop.CONTROL_PLANE)
             return None
+        if slash:
+            until = self._authenticator.trusted_until(grant)
+            prefix = KUBE_PREFIX + name + b"/"
+            connection.permit = Permit(request.block, prefix, name, grant, until)
+        return self._open_cluster(request, connection, name, b"/" + rest, grant)
+
+    def _open_cluster(
+        self,
+        request: ClientRequest,
+        connection: ClientConnection,
+        name: bytes,
+        path: bytes,
+        grant: Grant,
+    ) -> Exchange | None:
+        request.user = grant.user
         instance = self._registry.pick(name)
         if instance is None:
             self._later(connection, self._explain_absence(connection, name.decode()))
             return None
         if not instance.native:
-            return self._json_kube.open(request, connection, instance, b"/" + rest, grant)
-        return self._open_native(request, connection, instance, b"/" + rest, grant)
+            return self._pipeops_kube.open(request, connection, instance, path, grant)
+        return self._open_native(request, connection, instance, path, grant)
 
     def _objection(
         self, request: ClientRequest, grant: Grant, name: bytes
@@ -160,7 +198,7 @@ class Router:
         path: bytes,
         grant: Grant,
     ) -> Exchange | None:
-        lane = instance.best_lane()
+        lane = instance.best_lane(request.started)
         session = lane.link.session if lane is not None else None
         if lane is None or session is None:
             connection.fail(
@@ -173,7 +211,7 @@ class Router:
         except (StreamLimitReached, SessionClosed) as error:
             connection.fail(503, str(error), Hop.TUNNEL, retry_after=RETRY_AFTER)
             return None
-        exchange.start(stream, request, path, encode_principal(grant.principal))
+        exchange.start(stream, request, path, grant.encoded)
         return exchange
 
     async def _explain_absence(self, connection: ClientConnection, name: str) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pipeops.control.auth.authenticator import ClusterAuthenticator
 from pipeops.control.auth.grants import ClusterGrant
-from pipeops.control.sessions.peer import AgentPeer, ClusterDirectory
+from pipeops.control.sessions.peer import AgentPeer, ClusterDirectory, CredentialKeeper
 from pipeops.control.sessions.registry import MAX_LANES, SessionRegistry
 from pipeops.http1.head import HeaderBlock
 from pipeops.protocol.limits import Limits
@@ -33,6 +33,7 @@ class AgentAcceptor:
     authenticator: ClusterAuthenticator
     registry: SessionRegistry
     directory: ClusterDirectory
+    credentials: CredentialKeeper
     scope: TaskScope
     limits: Limits
     heartbeat_interval: float

@@ -21,6 +21,7 @@ from pipeops.protocol.messages.registration import Register, RegisterSuccess
 from pipeops.protocol.mux.session import Role
 from pipeops.protocol.mux.stream import Stream
 from pipeops.runtime.logs import get_logger
+from pipeops.runtime.secrets import Secret
 from pipeops.runtime.tasks import TaskScope
 from pipeops.tunnel.link import TunnelLink
 
@@ -29,6 +30,8 @@ log = get_logger(__name__)
 REGISTER_TIMEOUT = (
     30.0  # seconds from the handshake to `register`, as the Go agent waits for the answer
 )
+PROMPT_AFTER = 2.0  # seconds of silence after which an agent is asked to register
+PROMPT_INTERVAL = 30.0  # seconds between two such questions
 LANES = 2  # performance.md §4: two lanes keep small requests quick beside a bulk transfer
 SEEN_INTERVAL = 30.0  # seconds between writes of "last seen" to the store
 UNKNOWN_INSTANCE = "default"
@@ -47,6 +50,13 @@ class ClusterDirectory(Protocol):
         """Note that an agent reported."""
 
 
+class CredentialKeeper(Protocol):
+    """Remembers what agents of the PipeOps dialect reach their cluster's API with."""
+
+    async def registered(self, cluster_id: str, credential: str | None) -> Secret[str] | None:
+        """Note a credential; without one answer the last."""
+
+
 class PeerContext(Protocol):
     """What all peers of a control plane share."""
 
@@ -57,6 +67,10 @@ class PeerContext(Protocol):
     @property
     def directory(self) -> ClusterDirectory:
         """The store's part."""
+
+    @property
+    def credentials(self) -> CredentialKeeper:
+        """Of agents that add none themselves."""
 
     @property
     def scope(self) -> TaskScope:
@@ -77,16 +91,6 @@ class PeerContext(Protocol):
     @property
     def wall(self) -> Callable[[], datetime]:
         """Wall time."""
-
-
-class JsonAnswers(Protocol):
-    """Takes the answers of the JSON dialect, by request id."""
-
-    def on_answer(self, message: Envelope) -> None:
-        """A proxy_* message of the agent."""
-
-    def on_lost(self) -> None:
-        """The agent is gone: nothing will be answered any more."""
 
 
 class AgentPeer:
@@ -111,7 +115,7 @@ class AgentPeer:
         self._registering = False
         self._timer: asyncio.TimerHandle | None = None
         self._last_write = 0.0
-        self.answers: JsonAnswers | None = None
+        self._prompted = -PROMPT_INTERVAL
         self.link = TunnelLink(Role.SERVER, context.limits, self)
         self._log = log.bind(cluster=grant.cluster_name)
 
@@ -124,7 +128,7 @@ class AgentPeer:
         if self._lane_index:
             self._attach_lane(link)
             return
-        self._timer = asyncio.get_running_loop().call_later(REGISTER_TIMEOUT, self._silent)
+        self._timer = asyncio.get_running_loop().call_later(PROMPT_AFTER, self._quiet)
 
     def on_link_text(self, link: TunnelLink, data: bytes) -> None:
         """LinkOwner: one control message."""
@@ -143,10 +147,10 @@ class AgentPeer:
         self._grant.on_revoked.discard(self._revoked)
         if self._timer is not None:
             self._timer.cancel()
-        if self.answers is not None:
-            self.answers.on_lost()
         lane, self._lane = self._lane, None
         if lane is not None:
+            if lane.answers is not None:
+                lane.answers.on_lost()
             self._context.registry.detach(lane)
         self._log.info("agent disconnected", code=code, reason=reason or "no reason given")
 
@@ -177,7 +181,7 @@ class AgentPeer:
                 pong = Pong(timestamp=envelope.format_time(now))
                 self._send(Pong.TYPE, pong, request_id=message.request_id)
             case GatewayHelloAck.TYPE:
-                self._log.debug("multiplexing agreed")
+                self._on_hello_ack(link)
             case ProtocolFallback.TYPE:
                 unknown = message.decode(ProtocolFallback).unknown_type
                 self._log.warning("agent does not know a message", message_type=unknown[:64])
@@ -187,8 +191,10 @@ class AgentPeer:
                 self._on_other(message)
 
     def _on_other(self, message: Envelope) -> None:
-        if message.type.startswith("proxy_") and self.answers is not None:
-            self.answers.on_answer(message)
+        lane = self._lane
+        if message.type.startswith("proxy_") and lane is not None:
+            if lane.answers is not None:
+                lane.answers.on_answer(message)
         else:
             self._log.warning("unexpected control message", message_type=message.type[:64])
 
@@ -221,14 +227,23 @@ class AgentPeer:
             return
         native = register.features.x_native is True
         instance = self._instance(register, native=native)
+        if not native:
+            sent = register.k8s_service_token
+            instance.credential = await context.credentials.registered(
+                grant.cluster_id, sent if sent is not UNSET else None
+            )
         if self._lane is not None:  # registering again on a live socket keeps its session
+            self._lane.instance.credential = instance.credential
             self._answer(message, self._lane.instance)
+            return
+        if not self.link.is_open:
             return
         lane = context.registry.attach(instance, link)
         if lane is None:
             self._reject(link, "superseded", "a newer process of this agent instance is connected")
             return
         self._lane = lane
+        lane.ask_to_register = self._ask_to_register
         if self._timer is not None:
             self._timer.cancel()
         self._answer(message, instance)
@@ -292,7 +307,14 @@ class AgentPeer:
             ),
         )
         self._send(GatewayHello.TYPE, hello)
-        link.start_session()
+        lane = self._lane
+        if lane is None or lane.instance.native:
+            link.start_session()
+        # Others may know no multiplexing: until they acknowledge it, binary messages are messages.
+
+    def _on_hello_ack(self, link: TunnelLink) -> None:
+        if self._lane is not None and link.session is None:
+            link.start_session()
 
     def _attach_lane(self, link: TunnelLink) -> None:
         registry = self._context.registry
@@ -307,6 +329,7 @@ class AgentPeer:
     def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
         lane = self._lane
         if lane is None:
+            self._ask_to_register()
             return
         now = self._context.now()
         instance = lane.instance
@@ -331,6 +354,22 @@ class AgentPeer:
 
     def _revoked(self) -> None:
         self._reject(self.link, "revoked", "the cluster's token was revoked")
+
+    def _quiet(self) -> None:
+        """Go agents that reconnect to their controller keep quiet until asked (reference protocol §4.3)."""
+        left = REGISTER_TIMEOUT - PROMPT_AFTER
+        self._timer = asyncio.get_running_loop().call_later(left, self._silent)
+        if not self._registering:
+            self._ask_to_register()
+
+    def _ask_to_register(self) -> None:
+        now = self._context.now()
+        if now - self._prompted < PROMPT_INTERVAL or self._lane_index:
+            return
+        self._prompted = now
+        # Go agents look for these words (§4.4); ours for the code.
+        error = ErrorMessage(error="cluster not registered", x_code="not_registered")
+        self._send(ErrorMessage.TYPE, error)
 
     def _silent(self) -> None:
         if self._lane is None:

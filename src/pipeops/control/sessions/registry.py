@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pipeops.protocol.messages.control import StreamEnd
+from pipeops.protocol.messages.envelope import Envelope
 from pipeops.protocol.mux.session import Session
+from pipeops.runtime.secrets import Secret
 
 MAX_LANES = 4
 MAX_INSTANCES = 16  # replicas of one agent
+LANE_BIAS = 256 * 1024  # recent bytes by which another lane must be less loaded before streams move to it
+LOAD_HALF_LIFE = 0.25  # seconds; "recent" for the load of lanes
 MAX_KEPT_ENDS = 256  # announced ends whose RST has not arrived yet
 
 
@@ -19,6 +23,11 @@ class LaneLink(Protocol):
     session: Session | None
     bytes_received: int
     bytes_sent: int
+    on_resumed: set[Callable[[], None]]
+
+    @property
+    def is_paused(self) -> bool:
+        """The socket is full."""
 
     @property
     def peer(self) -> str:
@@ -34,15 +43,32 @@ class LaneLink(Protocol):
         """Drop at once."""
 
 
-class Lane:
-    """One WebSocket of an agent instance."""
+class JsonAnswers(Protocol):
+    """Takes the answers of the JSON dialect, by request id."""
 
-    __slots__ = ("_ends", "index", "instance", "link")
+    def on_answer(self, message: Envelope) -> None:
+        """A proxy_* message of the agent."""
+
+    def on_lost(self) -> None:
+        """The agent is gone: nothing will be answered any more."""
+
+
+class Lane:
+    """One WebSocket of an agent instance.
+
+    Attributes:
+        answers: whoever sends requests in the PipeOps dialect on this lane.
+        ask_to_register: make the agent send its registration, and so its credential, again.
+    """
+
+    __slots__ = ("_ends", "answers", "ask_to_register", "index", "instance", "link")
 
     def __init__(self, index: int, link: LaneLink, instance: "AgentInstance") -> None:
         self.index = index
         self.link = link
         self.instance = instance
+        self.answers: JsonAnswers | None = None
+        self.ask_to_register: Callable[[], None] = _nothing
         self._ends: dict[int, StreamEnd] = {}
 
     @property
@@ -62,6 +88,10 @@ class Lane:
         return self._ends.pop(stream_id, None)
 
 
+def _nothing() -> None:
+    """Until the lane's owner says how."""
+
+
 @dataclass(slots=True)
 class AgentInstance:
     """One process of an agent: a replica, or the only one.
@@ -71,6 +101,7 @@ class AgentInstance:
         native: it speaks the native dialect; otherwise the PipeOps one.
         secret: with which its further lanes prove that they belong to it.
         since: seconds of the process clock when lane 0 was attached.
+        credential: for the cluster's API, of agents that add none of their own.
     """
 
     cluster_id: str
@@ -85,19 +116,34 @@ class AgentInstance:
     lanes: dict[int, Lane] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     last_heartbeat: float = 0.0
+    credential: Secret[str] | None = None
+    _chosen: Lane | None = None
+    _decayed_at: float = 0.0
 
-    def best_lane(self) -> Lane | None:
-        """The least loaded lane with a live session."""
-        lanes = self.lanes
-        if len(lanes) == 1:
-            lane = next(iter(lanes.values()))
-            return lane if lane.link.session is not None else None
-        usable = [lane for lane in lanes.values() if lane.link.session is not None]
-        return min(usable, key=_load, default=None)
+    def best_lane(self, now: float) -> Lane | None:
+        """The lane for a new stream: the last one, unless another is clearly less loaded; None without a session.
 
+        Requests of one turn share a lane so that they leave in one message; a bulk transfer has its lane for itself.
+        """
+        if now - self._decayed_at > LOAD_HALF_LIFE:
+            self._decay(now)
+        best, least = None, 0
+        for lane in self.lanes.values():
+            session = lane.link.session
+            if session is None:
+                continue
+            load = session.load if lane is self._chosen else session.load + LANE_BIAS
+            if best is None or load < least:
+                best, least = lane, load
+        self._chosen = best
+        return best
 
-def _load(lane: Lane) -> int:
-    return lane.load
+    def _decay(self, now: float) -> None:
+        halvings = min(int((now - self._decayed_at) / LOAD_HALF_LIFE), 64)
+        self._decayed_at = now
+        for lane in self.lanes.values():
+            if lane.link.session is not None:
+                lane.link.session.load >>= halvings
 
 
 class SessionRegistry:

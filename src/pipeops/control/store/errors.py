@@ -1,7 +1,21 @@
-"""Errors of the store, each with what to do about it."""
+"""Errors of the store, each with what to do about it.
+
+```text
+PipeOpsError
+└─ StoreError
+   ├─ NotFound           nothing has this name or id
+   ├─ Conflict           the name is taken, or the record is needed
+   ├─ StoreUnavailable   not now: unreachable, locked, full, read-only                      retryable
+   └─ StoreUnusable      needs a person: damaged, too new, wrong URL
+```
+"""
+
+from typing import ClassVar
+
+from pipeops.errors import PipeOpsError
 
 
-class StoreError(Exception):
+class StoreError(PipeOpsError):
     """The store could not do what was asked.
 
     Attributes:
@@ -23,6 +37,8 @@ class Conflict(StoreError):
 
 class StoreUnavailable(StoreError):
     """The database cannot be reached or written just now; trying again later may help."""
+
+    retryable: ClassVar[bool] = True
 
 
 class StoreUnusable(StoreError):

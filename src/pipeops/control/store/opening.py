@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pipeops.control.store.cluster_credentials import ClusterCredentialStore
 from pipeops.control.store.cluster_tokens import ClusterTokenStore
 from pipeops.control.store.clusters import ClusterStore
 from pipeops.control.store.database import Database
@@ -16,6 +17,7 @@ class Store:
 
     database: Database
     clusters: ClusterStore
+    cluster_credentials: ClusterCredentialStore
     cluster_tokens: ClusterTokenStore
     user_tokens: UserTokenStore
     settings: SettingStore
@@ -40,6 +42,7 @@ async def open_store(url: str, *, now: Callable[[], float]) -> Store:
     return Store(
         database=database,
         clusters=ClusterStore(database, now),
+        cluster_credentials=ClusterCredentialStore(database, now),
         cluster_tokens=ClusterTokenStore(database, now),
         user_tokens=UserTokenStore(database, now),
         settings=SettingStore(database),

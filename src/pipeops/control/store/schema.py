@@ -46,6 +46,20 @@ cluster_tokens = sa.Table(
     sa.Column("last_used_at", sa.Double),
 )
 
+# The credential for a cluster's API that a Go agent registered; encrypted before it comes here.
+cluster_credentials = sa.Table(
+    "cluster_credentials",
+    metadata,
+    sa.Column(
+        "cluster_id",
+        sa.Text,
+        sa.ForeignKey("clusters.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("updated_at", sa.Double, nullable=False),
+)
+
 user_tokens = sa.Table(
     "user_tokens",
     metadata,

@@ -93,14 +93,6 @@ class IncomingRequest:
     service_tls: bool
 
 
-def wants_streamed_answer(payload: msgspec.Raw | bytes) -> bool:
-    """Whether a request, perhaps one that `read_request` rejects, is to be answered in pieces."""
-    try:
-        return parse_request(payload).streamed_response
-    except MessageRejected:
-        return b'"supports_response_streaming":true' in bytes(payload).replace(b" ", b"")
-
-
 def read_request(payload: msgspec.Raw | bytes, *, now: datetime) -> IncomingRequest:
     """Translate a `proxy_request` payload.
 
@@ -289,10 +281,8 @@ def _text(value: bytes) -> str:
 # -- requests, written by the control plane ---------------------------------------------------
 
 
-def request_payload(
-    head: RequestHead, *, body: bytes = b"", streamed_body: bool = False, timeout_ms: int = 0
-) -> ProxyRequestPayload:
-    """The `proxy_request` for a request of the Kubernetes API, answered in pieces.
+def request_payload(head: RequestHead) -> ProxyRequestPayload:
+    """The `proxy_request` for a request of the Kubernetes API, answered in pieces; without its body.
 
     Raises:
         MessageRejected: the target cannot be said in this dialect, whose path is a decoded one.
@@ -309,11 +299,7 @@ def request_payload(
         path=path,
         query=query.decode("latin-1"),
         headers=to_header_map(head.headers),
-        body=pack_body(body),
-        body_encoding="base64" if body else msgspec.UNSET,
-        use_streaming=True if streamed_body else msgspec.UNSET,
         supports_response_streaming=True,
-        timeout=timeout_ms or msgspec.UNSET,
     )
 
 

@@ -99,7 +99,7 @@ class Outbound(Generic[S]):
     def data_to_send(self) -> bytearray | None:
         """The next batch, with `limits.headroom` spare bytes in front; None: nothing, or paused.
 
-        Call it until it answers None; only then `wake` is called again. The batch is the
+        Call it until it answers None, or `more_to_send` False; only then `wake` is called again. The batch is the
         caller's to keep and to overwrite. It is about `limits.batch_bytes` long, at most
         `max_frame` more. After the session's end one last batch tells the peer.
         """
@@ -114,6 +114,18 @@ class Outbound(Generic[S]):
         self.batch = bytearray(self._headroom)
         self.load += len(batch)
         return batch
+
+    def more_to_send(self) -> bool:
+        """Whether a further batch waits; saves the call of `data_to_send` that would answer None.
+
+        False also means that `wake` is called for whatever comes next.
+        """
+        if self._paused:
+            return False
+        if self.scheduler.waiting or len(self.batch) > self._headroom:
+            return True
+        self.awake = False
+        return False
 
     def pause(self) -> None:
         """The transport is full: hold everything back, streams fill up and stop their sources."""

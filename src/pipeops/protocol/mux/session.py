@@ -21,7 +21,7 @@ from pipeops.protocol.mux.frames import (
     unpack_from,
 )
 from pipeops.protocol.mux.outbound import Outbound
-from pipeops.protocol.mux.sink import NullSink, StreamSink
+from pipeops.protocol.mux.sink import NULL_SINK, StreamSink
 from pipeops.protocol.mux.stream import Stream
 from pipeops.protocol.mux.stream_ids import StreamIds
 from pipeops.protocol.mux.stream_state import (
@@ -35,7 +35,6 @@ from pipeops.protocol.mux.stream_state import (
 )
 from pipeops.protocol.mux.termination import Termination
 
-_NO_SINK: Final = NullSink()
 _NOTHING: Final = memoryview(b"")
 
 
@@ -235,17 +234,19 @@ class Session(Outbound[Stream]):
                 position = self._uncommon_data(stream, flags, stream_id, length, data, body)
                 continue
             stream.receive_left -= length
+            sink = stream.sink
             fin = flags & FIN != 0
             if fin:
                 stream.state = state = AFTER_RECEIVE_FIN[stream.state]
-                if state == CLOSED:  # `forget` written out
+                if state == CLOSED:  # `Stream._leave` written out
+                    stream.sink = NULL_SINK
                     del streams[stream_id]
                     if stream.receive_size != self.initial_window:
                         self.window_budget.give_back(stream)
             elif not length:
                 continue
             try:
-                stream.sink.on_data(data[body:position], fin)
+                sink.on_data(data[body:position], fin)
             except Exception as error:  # noqa: BLE001 -- boundary: a sink's fault ends its stream only
                 stream.sink_failed(error)
 
@@ -285,11 +286,10 @@ class Session(Outbound[Stream]):
         stream = self._body_stream
         if stream is not None and RECEIVES[stream.state]:  # else it was reset meanwhile
             stream.receive_left -= size
-            fin = self._body_fin and not self._body_left
-            if fin:
-                stream.receive_fin()
-            if size or fin:
-                stream.deliver(data[position:end], fin=fin)
+            if self._body_fin and not self._body_left:
+                stream.receive_fin(data[position:end])
+            elif size:
+                stream.receive_data(data[position:end])
         if not self._body_left:
             self._body_stream = None
         return end
@@ -331,8 +331,7 @@ class Session(Outbound[Stream]):
             self._violation(f"stream {stream_id}: finished twice")
         else:
             stream.wake_up()
-            stream.receive_fin()
-            stream.deliver(_NOTHING, fin=True)
+            stream.receive_fin(_NOTHING)
 
     def _incoming(self, stream_id: int) -> Stream | None:
         """A SYN: the new stream, or None if it was refused or is a violation."""
@@ -349,7 +348,7 @@ class Session(Outbound[Stream]):
         if len(streams) >= self._accept_limit or self.unanswered >= limits.accept_backlog:
             self.control(WINDOW_UPDATE, RST, stream_id, 0)
             return None
-        stream = streams[stream_id] = Stream(self, stream_id, _NO_SINK, OPEN, ACK)
+        stream = streams[stream_id] = Stream(self, stream_id, NULL_SINK, OPEN, ACK)
         self.unanswered += 1
         try:
             sink = self._accept(stream)
@@ -360,7 +359,7 @@ class Session(Outbound[Stream]):
             stream.reset()
         if stream.state >= CLOSED:  # over already: by `accept`, or by us
             return None
-        if stream.sink is _NO_SINK and sink is not None:
+        if stream.sink is NULL_SINK and sink is not None:
             stream.sink = sink
         if limits.acknowledge_at_once:
             stream.acknowledge()

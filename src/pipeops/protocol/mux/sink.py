@@ -1,6 +1,6 @@
 """Who consumes a stream: the three calls a session makes."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class StreamSink(Protocol):
@@ -25,7 +25,7 @@ class StreamSink(Protocol):
 
 
 class NullSink:
-    """Drops everything: stands in until a stream's real sink is known."""
+    """Drops everything: stands in before a stream's real sink is known and after its end."""
 
     __slots__ = ()
 
@@ -37,3 +37,7 @@ class NullSink:
 
     def on_writable(self) -> None:
         """Nobody waits."""
+
+
+#: One is enough: it has no state.
+NULL_SINK: Final = NullSink()

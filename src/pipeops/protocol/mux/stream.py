@@ -4,7 +4,7 @@ from pipeops.protocol.errors import LocalProtocolError
 from pipeops.protocol.mux.frames import ACK, DATA, FIN, RST, SYN, WINDOW_UPDATE, pack
 from pipeops.protocol.mux.outbound import Outbound
 from pipeops.protocol.mux.scheduler import Backlog
-from pipeops.protocol.mux.sink import StreamSink
+from pipeops.protocol.mux.sink import NULL_SINK, StreamSink
 from pipeops.protocol.mux.stream_state import (
     AFTER_RECEIVE_FIN,
     AFTER_SEND_FIN,
@@ -25,7 +25,8 @@ class Stream(Windows):
 
     Attributes for its user:
         id: the stream's number on the wire; unique in its session.
-        sink: who is called; may be replaced at any time, also from inside a call.
+        sink: who is called; may be replaced at any time, also from inside a call. Let go when the
+            stream is over, since sinks mostly know their stream and garbage would pile up.
         session: the session it belongs to.
 
     Only this package's hot path touches the others:
@@ -104,7 +105,8 @@ class Stream(Windows):
             if fin:
                 flags |= FIN
                 self.state = state = AFTER_SEND_FIN[self.state]
-                if state == CLOSED:
+                if state == CLOSED:  # `_leave` written out
+                    self.sink = NULL_SINK
                     del session.live[self.id]
                     if self.receive_size != session.initial_window:
                         session.window_budget.give_back(self)
@@ -155,6 +157,7 @@ class Stream(Windows):
         backlog = self.backlog
         if backlog is None:  # reset since it was scheduled
             return False
+        sink = self.sink
         data = backlog.data
         size = min(len(data), self.send_left, quantum)
         fin = backlog.fin and size == len(data)
@@ -174,7 +177,7 @@ class Stream(Windows):
         if backlog.blocked and len(data) <= self.session.limits.low_water:
             backlog.blocked = False
             try:
-                self.sink.on_writable()
+                sink.on_writable()
             except Exception as error:  # noqa: BLE001 -- boundary: a sink's fault ends its stream only
                 self.sink_failed(error)
         return more
@@ -186,28 +189,34 @@ class Stream(Windows):
         self.state = RESET
         self.session.pending_total -= self.pending
         self.backlog = None
-        self.session.forget(self.id, self)
+        self._leave()
 
-    def receive_fin(self) -> None:
-        """The peer has finished; the table must allow it. For the session, before `deliver`."""
+    def receive_fin(self, data: memoryview) -> None:
+        """The peer has finished, `data` was the last; the table must allow it. For the session."""
+        sink = self.sink
         self.state = AFTER_RECEIVE_FIN[self.state]
         if self.state == CLOSED:
-            self.session.forget(self.id, self)
+            self._leave()
+        try:
+            sink.on_data(data, True)
+        except Exception as error:  # noqa: BLE001 -- boundary: a sink's fault ends its stream only
+            self.sink_failed(error)
+
+    def receive_data(self, data: memoryview) -> None:
+        """Hand bytes to the sink. For the session."""
+        try:
+            self.sink.on_data(data, False)
+        except Exception as error:  # noqa: BLE001 -- boundary: a sink's fault ends its stream only
+            self.sink_failed(error)
 
     def receive_reset(self) -> None:
         """The peer, or the session's end, took the stream away. For the session."""
+        sink = self.sink
         self.drop()
         try:
-            self.sink.on_reset()
+            sink.on_reset()
         except Exception as error:  # noqa: BLE001 -- boundary: other streams must still be told
             self.session.on_sink_error(self, error)
-
-    def deliver(self, data: memoryview, *, fin: bool) -> None:
-        """Hand bytes to the sink. For the session."""
-        try:
-            self.sink.on_data(data, fin)
-        except Exception as error:  # noqa: BLE001 -- boundary: a sink's fault ends its stream only
-            self.sink_failed(error)
 
     def sink_failed(self, error: Exception) -> None:
         """The sink raised: its stream ends, the session is told. For the session."""
@@ -240,7 +249,12 @@ class Stream(Windows):
         """Our end of stream goes into the batch."""
         self.state = AFTER_SEND_FIN[self.state]
         if self.state == CLOSED:
-            self.session.forget(self.id, self)
+            self._leave()
+
+    def _leave(self) -> None:
+        """The stream is over: nobody is called any more, its id and its growth are free."""
+        self.sink = NULL_SINK
+        self.session.forget(self.id, self)
 
     def _queue(self, data: bytes | memoryview, *, fin: bool) -> bool:
         """The other way of `send`: window, batch or order do not allow all of it at once."""

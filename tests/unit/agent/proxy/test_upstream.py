@@ -118,6 +118,27 @@ async def test_an_answer_without_framing_ends_with_the_connection() -> None:
     assert pool.gone == [connection]
 
 
+@pytest.mark.parametrize("upgrade", [False, True])
+async def test_a_reset_is_never_passed_on_as_a_complete_answer(upgrade: bool) -> None:
+    exchange = FakeExchange(upgrade=upgrade)
+    connection, _, _ = begin(exchange)
+    switch = b"HTTP/1.1 101 S\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\n\r\n"
+    feed(connection, (switch if upgrade else b"HTTP/1.1 200 OK\r\n\r\n") + b"hel")
+    connection.connection_lost(ConnectionResetError("reset"))
+    assert not exchange.stream.local_finished
+    assert exchange.failure.startswith("502 kube-apiserver")
+
+
+async def test_what_is_still_on_its_way_to_a_closed_upgrade_gets_its_credit() -> None:
+    exchange = FakeExchange(upgrade=True)
+    connection, _, _ = begin(exchange)
+    feed(connection, b"HTTP/1.1 101 S\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\n\r\n")
+    connection.connection_lost(None)
+    assert exchange.stream.local_finished
+    exchange.stream.sink.on_data(memoryview(b"late"), False)
+    assert exchange.stream.credit == 4
+
+
 async def test_interim_answers_are_not_for_the_client() -> None:
     exchange = FakeExchange()
     connection, _, _ = begin(exchange)
@@ -295,3 +316,23 @@ async def test_giving_up_on_a_head_is_a_timeout_of_the_api_server() -> None:
     connection.give_up("too slow")
     assert exchange.failure == "504 kube-apiserver: too slow"
     assert transport.aborted
+
+
+async def test_a_body_where_none_may_be_is_never_taken_for_the_next_answer() -> None:
+    exchange = FakeExchange(head=True)
+    connection, transport, pool = begin(exchange)
+    feed(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
+    assert exchange.stream.local_finished
+    assert b"HTTP/1.1 200 OK\r\n\r\n" not in exchange.answer()[1]
+    assert pool.free == []
+    assert transport.closed or transport.aborted
+
+
+async def test_an_answer_in_one_read_is_one_frame() -> None:
+    exchange = FakeExchange()
+    connection, _, pool = begin(exchange)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+    feed(connection, answer)
+    assert exchange.answer() == (Framing.LENGTH, answer)
+    assert exchange.stream.local_finished
+    assert pool.free == [connection]

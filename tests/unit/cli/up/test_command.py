@@ -85,9 +85,9 @@ def test_next_steps_can_be_pasted(running):
     assert steps[1] == f"export PIPEOPS_HOME='{running.home.root}'"
 
 
-async def test_the_first_signal_cancels_and_the_second_ends_the_process():
+async def test_the_first_signal_cancels_and_a_later_one_ends_the_process():
     codes = []
-    stop = _Stop(codes.append)
+    stop = _Stop(codes.append, patience=0.0)
 
     async def work():
         with stop.on_signals():
@@ -104,3 +104,25 @@ async def test_the_first_signal_cancels_and_the_second_ends_the_process():
         await asyncio.create_task(work())
     assert stop.requested
     assert codes == [128 + signal.SIGTERM]
+
+
+async def test_a_signal_that_arrives_twice_is_one_wish():
+    codes = []
+    stop = _Stop(codes.append, patience=60.0)
+
+    async def work():
+        with stop.on_signals():
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                os.kill(os.getpid(), signal.SIGINT)
+                for _ in range(10):
+                    await asyncio.sleep(0)
+                raise
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert codes == []

@@ -1,6 +1,7 @@
 """User token routes."""
 
 import pytest
+from structlog.testing import capture_logs
 
 
 async def create(admin, **more):
@@ -78,3 +79,14 @@ async def test_system_identities_are_warned_about(admin):
     assert (await create(admin)).json()["warnings"] == []
     (warning,) = (await create(admin, groups=["system:masters"])).json()["warnings"]
     assert "system:masters" in warning
+
+
+async def test_changes_leave_a_trace_without_the_secret(admin):
+    with capture_logs() as written:
+        made = (await create(admin, user="eve", role="admin")).json()
+        await admin.delete(f"/api/v1/tokens/{made['metadata']['id']}")
+    issued, revoked = written
+    assert issued["event"] == "user token issued"
+    assert (issued["by"], issued["user"], issued["role"]) == ("root", "eve", "admin")
+    assert (revoked["event"], revoked["id"]) == ("user token revoked", made["metadata"]["id"])
+    assert made["token"] not in repr(written)

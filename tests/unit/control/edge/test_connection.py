@@ -47,7 +47,12 @@ class FakeEdge:
     def __init__(self) -> None:
         self.router = self
         self.read_buffer = ReadBuffer(4096)
-        self.access_log = AccessLog(io.StringIO(), timestamp=lambda: "t", enabled=False)
+        self.access_log = AccessLog(
+            io.StringIO(),
+            timestamp=lambda: b"t",
+            call_later=lambda _seconds, _flush: None,
+            enabled=False,
+        )
         self.connections: set[ClientConnection] = set()
         self.requests: list[ClientRequest] = []
         self.exchanges: list[Recorder] = []

@@ -31,8 +31,11 @@ class FakeClient:
         self.ended = ""
         self.paused = False
 
-    def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> None:
-        self.head, self.framing = head, framing
+    def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> bool:
+        head, end, body = head.partition(b"\r\n\r\n")
+        self.head, self.framing = head + end, framing
+        self.body += body
+        return not self.full
 
     def write(self, data: bytes | memoryview) -> bool:
         self.body += bytes(data)
@@ -61,7 +64,7 @@ def begin(
     head = parse_head(raw)
     length = None if head.block.chunked else head.block.content_length or 0
     request = ClientRequest(
-        head.method, head.target, head.minor, head.block, length, b"0a" * 16, "-"
+        head.method, head.target, head.minor, head.block, length, b"0a" * 16, "-", 0.0
     )
     client, stream = FakeClient(), RecordingStream()
     exchange = KubeExchange(client, lambda _: end, watch=is_watch(request.target))
@@ -105,9 +108,17 @@ def test_the_answer_arrives_whole_whatever_the_pieces(size: int) -> None:
     data = ANSWER + b"hello"
     for start in range(0, len(data), size):
         piece = data[start : start + size]
-        exchange.on_data(memoryview(piece), start + size >= len(data))
-    assert (client.head, client.body, client.ended) == (HEAD, b"hello", "finished")
+        exchange.on_data(memoryview(piece), False)
     assert stream.credit == len(data)
+    exchange.on_data(memoryview(b""), True)
+    assert (client.head, client.body, client.ended) == (HEAD, b"hello", "finished")
+
+
+def test_an_answer_in_one_frame_needs_no_credit() -> None:
+    exchange, client, stream = begin()
+    exchange.on_data(memoryview(ANSWER + b"hello"), True)
+    assert (client.head, client.body, client.ended) == (HEAD, b"hello", "finished")
+    assert stream.credit == 0
 
 
 def test_credit_waits_until_the_clients_socket_took_the_bytes() -> None:
@@ -191,6 +202,22 @@ def test_an_upgrade_goes_both_ways_and_finishes_both() -> None:
     exchange.on_data(memoryview(b"down"), True)
     assert (stream.take(), client.body, client.ended) == (b"up", b"down", "finished")
     assert stream.local_finished
+
+
+def test_the_end_of_an_upgrade_drops_what_nobody_takes_any_more() -> None:
+    """Bytes without credit would keep the stream, and its memory, for as long as the tunnel lives."""
+    exchange, client, stream = begin(
+        b"GET /k8s/a/x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n"
+    )
+    switch = b"HTTP/1.1 101 S\r\n\r\n"
+    exchange.on_data(
+        memoryview(encode_preface(Framing.UPGRADE, 101, len(switch), reusable=False) + switch),
+        False,
+    )
+    stream.pending = 100_000
+    exchange.on_data(memoryview(b""), True)
+    assert client.ended == "finished"
+    assert stream.was_reset
 
 
 def test_an_early_answer_resets_what_is_left_of_the_request() -> None:

@@ -11,6 +11,7 @@ from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.registration import RegisterSuccess
+from pipeops.runtime.secrets import Secret
 from pipeops.runtime.tasks import OnError, TaskScope
 from tests.support.sockets import RecordingSocket
 from tests.support.turns import turns
@@ -43,12 +44,20 @@ class Directory:
         self.seen += 1
 
 
+class Credentials:
+    """Remembers nothing."""
+
+    async def registered(self, cluster_id: str, credential: str | None) -> Secret[str] | None:
+        return Secret(credential) if credential else None
+
+
 class Context:
     """What peers share."""
 
     def __init__(self, scope: TaskScope) -> None:
         self.registry = SessionRegistry(now=lambda: 0.0)
         self.directory = Directory()
+        self.credentials = Credentials()
         self.scope = scope
         self.limits = Limits()
         self.heartbeat_interval = 5.0

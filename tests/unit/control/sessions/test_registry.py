@@ -3,6 +3,8 @@
 from typing import Any
 
 from pipeops.control.sessions.registry import (
+    LANE_BIAS,
+    LOAD_HALF_LIFE,
     MAX_INSTANCES,
     MAX_KEPT_ENDS,
     AgentInstance,
@@ -140,10 +142,28 @@ def test_new_streams_go_to_the_less_loaded_lane() -> None:
     link = FakeLink()
     link.session = FakeSession()
     one = sessions.attach_lane("c", zero.instance.secret, 1, link)
-    zero.link.session.load = 10
-    assert zero.instance.best_lane() is one
-    link.session.load = 20
-    assert zero.instance.best_lane() is zero
+    assert zero.instance.best_lane(100.0) is zero
+    zero.link.session.load = LANE_BIAS
+    assert zero.instance.best_lane(100.0) is zero
+    zero.link.session.load = LANE_BIAS + 1
+    assert zero.instance.best_lane(100.0) is one
+    link.session.load = LANE_BIAS * 2
+    assert zero.instance.best_lane(100.0) is one
+
+
+def test_what_a_lane_carried_long_ago_does_not_count() -> None:
+    sessions = registry()
+    zero = sessions.attach(instance(), FakeLink())
+    assert zero is not None
+    link = FakeLink()
+    link.session = FakeSession()
+    one = sessions.attach_lane("c", zero.instance.secret, 1, link)
+    assert zero.instance.best_lane(100.0) is zero
+    zero.link.session.load = LANE_BIAS * 64
+    assert zero.instance.best_lane(100.1) is one
+    link.session.load = LANE_BIAS * 4
+    assert zero.instance.best_lane(100.0 + 8 * LOAD_HALF_LIFE) is one
+    assert zero.link.session.load == LANE_BIAS // 4
 
 
 def test_a_lane_whose_session_has_not_begun_is_not_used() -> None:
@@ -151,7 +171,7 @@ def test_a_lane_whose_session_has_not_begun_is_not_used() -> None:
     zero = sessions.attach(instance(), FakeLink())
     assert zero is not None
     zero.link.session = None
-    assert zero.instance.best_lane() is None
+    assert zero.instance.best_lane(0.0) is None
 
 
 def test_removing_a_cluster_disconnects_all_its_instances() -> None:

@@ -1,9 +1,11 @@
 """Migrations and the table definitions say the same."""
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+from pipeops.control.store import migrate
 from pipeops.control.store.database import Database
 from pipeops.control.store.schema import metadata
 
@@ -21,3 +23,22 @@ async def test_opening_again_changes_nothing(url, store):
     again = await Database.open(url)
     await again.close()
     assert await store.clusters.names() == ("one",)
+
+
+async def test_a_migration_that_fails_half_way_leaves_nothing(url, monkeypatch):
+    def fail_half_way(config, _revision):
+        connection = config.attributes["connection"]
+        connection.execute(sa.text("CREATE TABLE half_done (id INTEGER)"))
+        raise RuntimeError("power cut")
+
+    real = migrate.command.upgrade
+    monkeypatch.setattr(migrate.command, "upgrade", fail_half_way)
+    with pytest.raises(RuntimeError):
+        await Database.open(url)
+    monkeypatch.setattr(migrate.command, "upgrade", real)
+    database = await Database.open(url)
+    async with database.reading() as connection:
+        names = await connection.run_sync(lambda sync: sa.inspect(sync).get_table_names())
+    await database.close()
+    assert "half_done" not in names
+    assert "clusters" in names

@@ -39,6 +39,21 @@ def test_driver_is_woken_once_until_it_has_taken_everything():
     assert end.wakes == 2
 
 
+def test_a_driver_that_is_told_there_is_no_more_is_woken_again():
+    end = server()
+    sink = end.open()
+    sink.send(b"a")
+    assert end.session.more_to_send()
+    assert end.session.data_to_send() is not None
+    assert not end.session.more_to_send()
+    sink.send(b"b")
+    assert end.wakes == 2
+    end.session.pause()
+    assert not end.session.more_to_send()
+    end.session.resume()
+    assert end.wakes == 3
+
+
 def test_nothing_leaves_while_paused_and_the_driver_sleeps():
     end = server()
     sink = end.open()

@@ -222,6 +222,49 @@ def test_window_of_a_late_reader_stays():
     assert parse(end.output()) == [(WINDOW_UPDATE, 0, 2, 16, b"")]
 
 
+def grown():
+    """A stream whose window has taken all of the session's budget."""
+    end, sink = opened(Limits(initial_window=32, max_window=64, session_window_budget=32))
+    end.session.keepalive.rtt = 1.0
+    recorded = sink.on_data
+
+    def read_at_once(data, fin):
+        recorded(data, fin)
+        sink.consume(len(data))
+
+    sink.on_data = read_at_once
+    end.feed(frame(DATA, ACK, 2, 16, b"x" * 16))
+    assert end.session.window_budget.spare == 0
+    return end, sink
+
+
+def test_growth_is_given_back_after_a_reset():
+    end, sink = grown()
+    sink.stream.reset()
+    assert end.session.window_budget.spare == 32
+
+
+@pytest.mark.parametrize("finish", [frame(DATA, FIN, 2, 0), frame(WINDOW_UPDATE, FIN, 2, 0)])
+def test_growth_is_given_back_when_the_peer_finishes_last(finish):
+    end, sink = grown()
+    sink.send(b"", fin=True)
+    assert end.session.window_budget.spare == 0
+    end.feed(finish)
+    assert end.session.window_budget.spare == 32
+
+
+@pytest.mark.parametrize("queued", [False, True])
+def test_growth_is_given_back_when_we_finish_last(queued):
+    end, sink = grown()
+    end.feed(frame(DATA, FIN, 2, 0))
+    if queued:
+        end.session.pause()
+    sink.send(b"", fin=True)
+    end.session.resume()
+    end.output()
+    assert end.session.window_budget.spare == 32
+
+
 # Endings
 
 

@@ -1,0 +1,88 @@
+"""JsonLane: the requests sent on one lane in the PipeOps dialect, and where their answers go."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+from pipeops.control.sessions.registry import Lane
+from pipeops.protocol.errors import RemoteProtocolError
+from pipeops.protocol.exchange.events import AnswerEvent
+from pipeops.protocol.exchange.pipeops import read_answer
+from pipeops.protocol.messages import envelope
+from pipeops.protocol.messages.envelope import Envelope
+from pipeops.protocol.messages.payload import Payload
+from pipeops.runtime.budget import Budget
+from pipeops.tunnel.outbox import Outbox
+
+MAX_REQUESTS = 1024  # under way on one lane; Go agents know no limit
+
+
+class Answered(Protocol):
+    """A request that waits for its answer."""
+
+    def on_event(self, event: AnswerEvent) -> None:
+        """The next part of the answer.
+
+        Raises:
+            RemoteProtocolError: it has no place here.
+        """
+
+    def broken(self, reason: str) -> None:
+        """The agent sent something unusable."""
+
+    def on_lost(self) -> None:
+        """Nothing will be answered any more."""
+
+
+class JsonLane:
+    """A `JsonAnswers`: routes by request id; answers to unknown ids are late ones and dropped."""
+
+    def __init__(self, lane: Lane, budget: Budget, *, wall: Callable[[], datetime]) -> None:
+        self._lane = lane
+        self._wall = wall
+        self._live: dict[str, Answered] = {}
+        self.budget = budget
+        self.raw: object | None = None  # what the user of raw streams knows of this lane
+        self.outbox = Outbox(lane.link)
+        lane.link.on_resumed.add(self.outbox.resume)
+
+    @property
+    def full(self) -> bool:
+        """No further request fits."""
+        return len(self._live) >= MAX_REQUESTS
+
+    def add(self, request_id: str, exchange: Answered) -> None:
+        """Route the answers of this id."""
+        self._live[request_id] = exchange
+
+    def remove(self, request_id: str) -> None:
+        """The exchange is over; what still comes is dropped."""
+        self._live.pop(request_id, None)
+
+    def send(self, payload: Payload, request_id: str) -> None:
+        """Send one message."""
+        data = envelope.encode(payload.TYPE, payload, request_id=request_id, now=self._wall())
+        self._lane.link.send_text(data)
+
+    def ask_to_register(self) -> None:
+        """The agent's credential is refused: it shall send a new one."""
+        self._lane.ask_to_register()
+
+    def on_answer(self, message: Envelope) -> None:
+        """JsonAnswers: one message of the agent."""
+        exchange = self._live.get(message.request_id or "")
+        if exchange is None:
+            return
+        try:
+            for event in read_answer(message):
+                exchange.on_event(event)
+        except RemoteProtocolError as error:
+            exchange.broken(str(error))
+
+    def on_lost(self) -> None:
+        """JsonAnswers: the lane is gone."""
+        self._lane.link.on_resumed.discard(self.outbox.resume)
+        self.outbox.close()
+        live, self._live = self._live, {}
+        for exchange in live.values():
+            exchange.on_lost()

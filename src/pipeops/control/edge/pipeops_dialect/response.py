@@ -1,0 +1,37 @@
+"""An answer told in events, as HTTP/1.1 for the client: its framing is made anew (RFC 9112 §6.3)."""
+
+from pipeops.protocol.exchange.events import ResponseHead
+from pipeops.protocol.exchange.native import Framing
+from pipeops.protocol.exchange.status import phrase
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def framing_of(status: int, *, to_head_request: bool, close_delimited: bool) -> Framing:
+    """Where the body will end; its length is never taken from the agent, which may have decoded the body."""
+    if to_head_request or status in (204, 304):
+        return Framing.NONE
+    return Framing.CLOSE if close_delimited else Framing.CHUNKED
+
+
+def render_head(head: ResponseHead, framing: Framing) -> bytes:
+    """Status line to blank line."""
+    lines = [f"HTTP/1.1 {head.status} {phrase(head.status)}\r\n".encode()]
+    lines += [
+        b"%b: %b\r\n" % (name, value)
+        for name, value in head.headers
+        if framing is Framing.NONE or name.lower() != b"content-length"
+    ]
+    if framing is Framing.CHUNKED:
+        lines.append(b"Transfer-Encoding: chunked\r\n")
+    elif framing is Framing.CLOSE:
+        lines.append(b"Connection: close\r\n")
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def frame(data: bytes, framing: Framing) -> bytes:
+    """Body bytes as they go to the client."""
+    if framing is Framing.CHUNKED:
+        return b"%x\r\n%b\r\n" % (len(data), data)
+    return data

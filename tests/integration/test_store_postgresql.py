@@ -1,0 +1,146 @@
+"""The store on a real PostgreSQL: the same repositories, several processes, a restarted server."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeops.control.store.errors import Conflict, NotFound, StoreUnavailable
+from pipeops.control.store.opening import open_store
+from pipeops.control.store.records import Role
+
+pytest.importorskip("asyncpg", reason="the PostgreSQL driver asyncpg is not installed")
+
+
+def find_programs():
+    """Return the directory of initdb and pg_ctl, which Debian keeps out of PATH."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return versions[-1].parent if versions else None
+
+
+class Server:
+    """PostgreSQL on a unix socket, run by another user where we are root, as it demands."""
+
+    def __init__(self, directory, programs):
+        self.directory = directory
+        self.programs = programs
+        self.as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        if self.as_user:
+            shutil.chown(directory, "postgres")
+        self._run(
+            "initdb", "-U", "pipeops", "-A", "trust", "--no-sync", "-D", str(directory / "data")
+        )
+        self.start()
+
+    def _run(self, program, *arguments):
+        done = subprocess.run(
+            [*self.as_user, str(self.programs / program), *arguments],
+            check=False, capture_output=True, timeout=60, cwd="/", text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{program}: {done.stderr}"
+
+    def start(self):
+        options = f"-c listen_addresses= -c unix_socket_directories={self.directory} -c fsync=off"
+        subprocess.run(
+            [*self.as_user, str(self.programs / "pg_ctl"), "-D", str(self.directory / "data"), "-w", "-o", options,
+             "-l", str(self.directory / "log"), "start"],
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, cwd="/",
+        )  # fmt: skip
+
+    def stop(self):
+        self._run("pg_ctl", "-D", str(self.directory / "data"), "-m", "immediate", "-w", "stop")
+
+    def database(self, name):
+        self._run("createdb", "-h", str(self.directory), "-U", "pipeops", name)
+        return f"postgresql://pipeops@/{name}?host={self.directory}"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    if os.geteuid() == 0 and shutil.which("runuser") is None:
+        pytest.skip("PostgreSQL does not run as root and runuser is missing")
+    # A socket's path is short, and its directory must be reachable for the other user.
+    import tempfile  # noqa: PLC0415
+
+    directory = Path(tempfile.mkdtemp(prefix="pg-"))
+    server = Server(directory, programs)
+    yield server
+    server.stop()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def wall():
+    return 1_700_000_000.25
+
+
+async def test_every_repository(server):
+    store = await open_store(server.database("repositories"), now=wall)
+    try:
+        cluster = await store.clusters.add("prod")
+        with pytest.raises(Conflict):
+            await store.clusters.add("prod")
+        assert await store.clusters.get("prod") == cluster
+        assert await store.clusters.bind_agent(cluster.id, "a") == "a"
+        await store.clusters.record_seen(cluster.id, facts={"k8s_version": "v1.33.1"})
+        assert (await store.clusters.get("prod")).facts == {"k8s_version": "v1.33.1"}
+        token = await store.cluster_tokens.add(cluster.id, token_hash=b"1" * 32, prefix="p")
+        assert await store.cluster_tokens.find(b"1" * 32) == (token, "prod")
+        await store.cluster_tokens.mark_used(token.id)
+        assert await store.cluster_tokens.revoke_all(cluster.id) == (token.id,)
+        user = await store.user_tokens.add(
+            label="l", token_hash=b"2" * 32, prefix="p", user="ada", groups=["dev"], role=Role.ADMIN, clusters=[],
+            expires_at=wall() + 1,
+        )  # fmt: skip
+        assert await store.user_tokens.find(b"2" * 32) == user
+        assert (await store.user_tokens.states([user.id]))[user.id].expires_at == wall() + 1
+        with pytest.raises(Conflict, match="last valid"):
+            await store.user_tokens.revoke(user.id)
+        assert await store.settings.instance_id() == await store.settings.instance_id()
+        assert (await store.clusters.remove("prod"))[1] == (token.id,)
+        with pytest.raises(NotFound):
+            await store.clusters.get("prod")
+    finally:
+        await store.close()
+
+
+async def test_processes_that_start_together_migrate_once(server):
+    url = server.database("together")
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(open_store(url, now=wall)) for _ in range(4)]
+    stores = [task.result() for task in tasks]
+    try:
+        ids = [await store.settings.instance_id() for store in stores]
+        assert len(set(ids)) == 1
+    finally:
+        for store in stores:
+            await store.close()
+
+
+async def test_a_restarted_server_is_an_outage_and_then_none(server):
+    store = await open_store(server.database("restart"), now=wall)
+    try:
+        await store.clusters.add("prod")
+        await asyncio.to_thread(server.stop)
+        with pytest.raises(StoreUnavailable) as caught:
+            await store.clusters.list()
+        assert caught.value.hint
+        await asyncio.to_thread(server.start)
+        assert await store.clusters.names() == ("prod",)
+    finally:
+        await store.close()
+
+
+async def test_a_missing_database_is_one_message_without_the_password(server):
+    url = f"postgresql://pipeops:hunter2@/absent?host={server.directory}"
+    with pytest.raises(StoreUnavailable) as caught:
+        await open_store(url, now=wall)
+    assert "hunter2" not in f"{caught.value}{caught.value.hint}"
