@@ -153,7 +153,8 @@ class ControlPlaneConnection:
             delay = max(next(delays), error.retry_after)
             if not error.retryable:
                 delay = max(delay, self._times.refused)
-            log.warning("control plane connection lost", error=str(error), retry_in=round(delay, 2))
+            what = "control plane connection lost" if registered else "control plane not reached"
+            log.warning(what, error=str(error), retry_in=round(delay, 2))
             await asyncio.sleep(delay)
             self.reconnects += 1
 

@@ -1,20 +1,20 @@
 """Composition root of the control plane: store, authenticators, sessions, API and the listener, in start order."""
 
 import asyncio
+import errno
 import gc
+import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from socket import AF_UNIX, socket
 
-import uvicorn
 import uvloop
 
 from pipeops import __version__
-from pipeops.control.api.app import create_app
 from pipeops.control.api.directory import LocalDirectory
 from pipeops.control.api.services import ApiServices
 from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
@@ -31,12 +31,14 @@ from pipeops.control.settings import ControlSettings
 from pipeops.control.store.clusters import ClusterStore
 from pipeops.control.store.errors import NotFound
 from pipeops.control.store.opening import Store, open_store
+from pipeops.errors import PipeOpsError
 from pipeops.http1.tls import server_context
 from pipeops.protocol.limits import Limits
 from pipeops.runtime.clock import Clock
 from pipeops.runtime.logs import get_logger
+from pipeops.runtime.loop_errors import report_loop_errors
 from pipeops.runtime.signals import shutdown_event, state_report
-from pipeops.runtime.tasks import OnError, TaskScope
+from pipeops.runtime.tasks import OnError, TaskScope, log_failure
 
 log = get_logger(__name__)
 
@@ -47,6 +49,14 @@ API_BACKLOG = 512
 GC_THRESHOLD = 50_000  # performance.md §7: collections cost more than the hot path's garbage
 
 
+class CannotStart(PipeOpsError):
+    """The control plane cannot run with these settings on this machine."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 def run(settings: ControlSettings) -> int:
     """Run the control plane until SIGTERM or SIGINT; returns the exit code."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -55,8 +65,9 @@ def run(settings: ControlSettings) -> int:
 
 
 async def _main(settings: ControlSettings) -> None:
+    report_loop_errors(asyncio.get_running_loop())
     clock = Clock()
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_data_dir(settings.data_dir)
     store = await open_store(settings.database_url, now=clock.wall)
     try:
         written = await ensure_admin_token(store.user_tokens, settings.admin_token_file)
@@ -65,6 +76,18 @@ async def _main(settings: ControlSettings) -> None:
         await ControlPlane(settings, store, clock).run()
     finally:
         await store.close()
+
+
+def _make_data_dir(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise CannotStart(
+            f"the data directory {path} cannot be written: {error.strerror}",
+            "choose another with --data-dir, or give this user the right to write there",
+        ) from error
 
 
 class ControlPlane:
@@ -103,7 +126,7 @@ class ControlPlane:
         ):
             api_socket = Path(directory) / "api.sock"
             async with (
-                TaskScope("control", on_error=OnError.CANCEL) as services,
+                TaskScope("control", on_error=OnError.CANCEL, report=_report_bugs) as services,
                 TaskScope("requests", on_error=OnError.ISOLATE) as requests,
             ):
                 listener = self._listener(requests, api_socket)
@@ -204,13 +227,15 @@ class ControlPlane:
             version=__version__,
             report=_report,
         )
-        config = uvicorn.Config(
-            create_app(services), lifespan="off", log_config=None, access_log=False, ws="none"
-        )
         with socket(AF_UNIX) as listening:
+            # Requests that come before the application is there wait in the backlog.
             listening.bind(str(path))
             listening.listen(API_BACKLOG)
-            await _ApiServer(config).serve(sockets=[listening])
+            # A second of imports: agents and kubectl need not wait for the operators' API.
+            api = await asyncio.to_thread(import_module, "pipeops.control.api.server")
+            server = api.ApiServer(services)
+            _settle_memory()
+            await server.serve(sockets=[listening])
 
     async def _watch_tokens(self) -> None:
         def failed(error: Exception) -> None:
@@ -221,12 +246,17 @@ class ControlPlane:
             group.create_task(self.cluster_authenticator.watch(RECHECK_INTERVAL, failed))
 
 
-class _ApiServer(uvicorn.Server):
-    """uvicorn without its signal handlers: the process has its own."""
+def _settle_memory() -> None:
+    """What lives now lives for long: never look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 50, 50)
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+
+def _report_bugs(name: str, error: Exception) -> None:
+    """Failures that a person can act on come out of `run` as one line; anything else is a bug and needs its traceback."""
+    if not isinstance(error, PipeOpsError | OSError):
+        log_failure(name, error)
 
 
 class _ClusterNames:

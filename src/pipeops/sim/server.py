@@ -10,6 +10,7 @@ from pipeops.sim.api import ApiServer
 from pipeops.sim.cluster import SimulatedCluster
 from pipeops.sim.controllers.all import all_controllers
 from pipeops.sim.http import HttpServer
+from pipeops.sim.pods.subresources import PodSubresources
 
 
 def _report(error: Exception) -> None:
@@ -33,7 +34,7 @@ async def serve(
     Leaving the block closes the listener and every connection, and waits for their tasks.
     OSError when the address cannot be bound.
     """
-    api = ApiServer(cluster)
+    api = ApiServer(cluster, PodSubresources(cluster))
     controllers = all_controllers(cluster, _report, authority=authority)
     controllers.settle()
     async with (

@@ -75,17 +75,16 @@ class KubeExchange:
         self,
         proxy: "KubeApiProxy",
         failure: StreamFailure,
-        head: StreamHead,
-        *,
-        to_head_request: bool,
+        flags: int,
+        to_head_request: bool,  # noqa: FBT001 - once per request: keywords would cost
         body_left: int,
     ) -> None:
         self._proxy = proxy
         self._failure = failure
         self.stream: Stream = failure.stream
         self.to_head_request = to_head_request
-        self.upgrade = bool(head.flags & _UPGRADE)
-        self.close_delimited = bool(head.flags & _CLOSE_DELIMITED)
+        self.upgrade = flags & _UPGRADE != 0
+        self.close_delimited = flags & _CLOSE_DELIMITED != 0
         self.body_left = body_left
         self.replay: bytes | None = None
 
@@ -176,41 +175,39 @@ class KubeApiProxy:
         except (HeadError, RemoteProtocolError, ValueError) as error:
             failure.fail(400, f"the agent cannot use this request: {error}", Hop.AGENT)
             return
-        if bool(head.flags & _UPGRADE) is not rendered.upgrade:
+        if (head.flags & _UPGRADE != 0) is not rendered.upgrade:
             failure.fail(400, "an upgrade must be named in head and header", Hop.AGENT)
             return
         method, target = match.groups()
         length = head.body_length
         chunked = length == UNKNOWN_LENGTH
         exchange = KubeExchange(
-            self,
-            failure,
-            head,
-            to_head_request=method == b"HEAD",
-            body_left=-1 if chunked else length,
+            self, failure, head.flags, method == b"HEAD", -1 if chunked else length
         )
+        framing = b""
+        if length or method not in _WITHOUT_BODY:
+            framing = (
+                b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % length
+            )
         request = b"%b %b%b HTTP/1.1\r\n%bAudit-Id: %b\r\n%b\r\n" % (
             method,
             self._base_path,
             target,
             rendered.lines,
             failure.request_id,
-            _framing_header(method, length, chunked=chunked),
+            framing,
         )
         size = len(body)
-        if size or (fin and chunked):
+        if not length and not size:
+            exchange.replay = request
+        elif size or fin:
             if not chunked:
-                if size > length or (fin and size != length):
+                exchange.body_left = left = length - size
+                if left < 0 or (fin and left):
                     failure.fail(400, "the request body is not as long as declared", Hop.AGENT)
                     return
-                exchange.body_left -= size
             request += frame_body(body, last=fin, chunked=chunked)
             stream.consumed(size)
-        elif fin and length:
-            failure.fail(400, "the request body is not as long as declared", Hop.AGENT)
-            return
-        elif not length:
-            exchange.replay = request
         self.pool.send(exchange, request)
 
     def _render(self, block: bytes, principal: bytes) -> RenderedHead:
@@ -267,11 +264,3 @@ class HeldRequest:
     def body(self) -> bytes:
         """What has arrived."""
         return b"".join(self._parts)
-
-
-def _framing_header(method: bytes, length: int, *, chunked: bool) -> bytes:
-    if chunked:
-        return b"Transfer-Encoding: chunked\r\n"
-    if length or method not in _WITHOUT_BODY:
-        return b"Content-Length: %d\r\n" % length
-    return b""

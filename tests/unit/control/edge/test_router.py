@@ -4,7 +4,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.support.transports import RecordingStream
 
 from pipeops.control.auth.grants import Grant
 from pipeops.control.edge.exchange import ClientRequest
@@ -14,6 +13,7 @@ from pipeops.control.store.records import Role
 from pipeops.http1.head import HeaderBlock, read_block
 from pipeops.protocol.exchange.principal import Principal
 from pipeops.protocol.exchange.status import Hop
+from tests.support.transports import RecordingStream
 
 BLOCK = read_block(b"Host: h\r\nAuthorization: Bearer t\r\n")
 
@@ -89,7 +89,7 @@ class Setting:
             registry=self.registry,
             clusters=None,  # type: ignore[arg-type]
             api=None,  # type: ignore[arg-type]
-            json_kube=None,  # type: ignore[arg-type]
+            pipeops_kube=None,  # type: ignore[arg-type]
             scope=self.scope,  # type: ignore[arg-type]
             ready=lambda: None,
         )
