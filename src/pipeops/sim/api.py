@@ -1,6 +1,7 @@
 """One request through the simulated API server: who, may they, what, answer."""
 
 from dataclasses import replace
+from typing import Protocol
 from uuid import uuid4
 
 from pipeops.sim import discovery, reading, subresources
@@ -18,13 +19,25 @@ from pipeops.sim.objects import JsonObject
 from pipeops.sim.openapi.documents import Documents
 from pipeops.sim.openapi.serving import openapi_answer
 from pipeops.sim.options import delete_options, manager_of
-from pipeops.sim.pods.subresources import PodSubresources
 from pipeops.sim.router import RequestInfo, request_info
 from pipeops.sim.scaling import read_scale
 from pipeops.sim.schema.model import definition_of
 from pipeops.sim.writing import Writes
 
 _HEALTH = ("healthz", "livez", "readyz")
+
+
+class PodEndpoints(Protocol):
+    """Answers what is inside pods; the requests are authenticated and authorized already."""
+
+    @staticmethod
+    def serves(info: RequestInfo) -> bool:
+        """Whether a request is for one of its subresources."""
+        ...
+
+    def answer(self, request: Request, info: RequestInfo, user: User) -> Answer:
+        """Answer one request; ApiError for a refusal."""
+        ...
 
 
 def attributes_of(info: RequestInfo) -> Attributes:
@@ -37,11 +50,14 @@ def attributes_of(info: RequestInfo) -> Attributes:
 
 
 class ApiServer:
-    """The handler behind the HTTP server; holds no state but what is inside the pods."""
+    """The handler behind the HTTP server; holds no state of its own.
 
-    def __init__(self, cluster: SimulatedCluster) -> None:
+    `pods` answers what is inside pods: log, exec and the like; without it, those are not served.
+    """
+
+    def __init__(self, cluster: SimulatedCluster, pods: PodEndpoints | None = None) -> None:
         self.cluster = cluster
-        self.pods = PodSubresources(cluster)
+        self.pods = pods
         self._documents = Documents(cluster.registry)
 
     async def handle(self, request: Request) -> Answer:
@@ -76,7 +92,7 @@ class ApiServer:
     async def _resource(
         self, request: Request, info: RequestInfo, resource: Resource, user: User
     ) -> Answer:
-        if self.pods.serves(info):
+        if self.pods is not None and self.pods.serves(info):
             return self.pods.answer(request, info, user)
         if not resource.persistent:
             return await self._review(request, info, resource, user)
