@@ -220,7 +220,7 @@ async def test_a_body_that_comes_while_dialling_follows_in_order_with_its_credit
 async def test_a_client_that_left_while_dialling_leaves_a_connection_for_others() -> None:
     bench = Bench()
     exchange = FakeExchange()
-    bench.loop.meanwhile = lambda: exchange.stream.sink.on_reset()
+    bench.loop.meanwhile = lambda: exchange.stream.sink.on_reset()  # noqa: PLW0108 - the sink of then
     await bench.request(exchange)
     assert bench.pool.idle == 1
     assert bench.loop.transports[0].take() == b""
