@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from pipeops.control.auth.grants import ClusterGrant
 from pipeops.control.sessions.registry import AgentInstance, Lane, SessionRegistry
+from pipeops.control.store.errors import StoreError
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.control import ErrorMessage, Ping, Pong, ProtocolFallback, StreamEnd
@@ -137,6 +138,8 @@ class AgentPeer:
             self._on_message(link, message)
         except MessageRejected as error:
             self._log.warning("control message rejected", reason=str(error), bytes=len(data))
+        except Exception as error:  # noqa: BLE001 - boundary: a bug or a full scope must not end every stream
+            self._log.error("control message failed", error=str(error), exc_info=error)
 
     def on_link_message(self, link: TunnelLink, data: bytes) -> None:
         """LinkOwner: old agents send JSON as binary."""
@@ -172,10 +175,9 @@ class AgentPeer:
             case Heartbeat.TYPE:
                 self._on_heartbeat(message.decode(Heartbeat))
             case Register.TYPE if not self._lane_index and not self._registering:
+                registration = self._register(link, message, message.decode(Register))
+                self._context.scope.spawn(registration, name="register")
                 self._registering = True
-                self._context.scope.spawn(
-                    self._register(link, message, message.decode(Register)), name="register"
-                )
             case Ping.TYPE:
                 now = self._context.wall()
                 pong = Pong(timestamp=envelope.format_time(now))
@@ -201,6 +203,8 @@ class AgentPeer:
     async def _register(self, link: TunnelLink, message: Envelope, register: Register) -> None:
         try:
             await self._admit(link, message, register)
+        except StoreError as error:
+            self._reject(link, "unavailable", f"the agent cannot be registered now: {error}")
         finally:
             self._registering = False
 
