@@ -228,8 +228,18 @@ def json_patches(c: Conversation) -> None:
     c.call("PATCH", f"{MAPS}/one", [{"op": "remove", "path": "/data/zzz"}], kind=JSON_PATCH)
     test = {"op": "test", "path": "/data/a", "value": "9"}
     c.call("PATCH", f"{MAPS}/one", [test], kind=JSON_PATCH)
-    c.call("PATCH", f"{MAPS}/one", [{"op": "move", "from": "/data/a", "path": "/data/m"}], kind=JSON_PATCH)
-    c.call("PATCH", f"{MAPS}/one", [{"op": "replace", "path": "/data/m", "value": "7"}], kind=JSON_PATCH)
+    c.call(
+        "PATCH",
+        f"{MAPS}/one",
+        [{"op": "move", "from": "/data/a", "path": "/data/m"}],
+        kind=JSON_PATCH,
+    )
+    c.call(
+        "PATCH",
+        f"{MAPS}/one",
+        [{"op": "replace", "path": "/data/m", "value": "7"}],
+        kind=JSON_PATCH,
+    )
     c.call("PATCH", f"{MAPS}/one", {"op": "add"}, kind=JSON_PATCH)
 
 
