@@ -171,22 +171,12 @@ class KubeApiProxy:
     ) -> None:
         stream = failure.stream
         try:
-            match = _LINE.match(head.http_head)
-            if match is None:
-                raise HeadError(400, "malformed request line")
-            rendered = self._render(head.http_head[match.end() :], head.principal)
+            method, target, rendered = self._read(head)
         except IdentityRefused as refusal:
             failure.fail(403, str(refusal), Hop.AGENT)
             return
         except (HeadError, RemoteProtocolError, ValueError) as error:
             failure.fail(400, f"the agent cannot use this request: {error}", Hop.AGENT)
-            return
-        if (head.flags & _UPGRADE != 0) is not rendered.upgrade:
-            failure.fail(400, "an upgrade must be named in head and header", Hop.AGENT)
-            return
-        method, target = match.groups()
-        if self._base_path and _CLIMBS.search(target.partition(b"?")[0]):
-            failure.fail(400, "the agent refuses paths with . or .. segments", Hop.AGENT)
             return
         length = head.body_length
         chunked = length == UNKNOWN_LENGTH
@@ -223,6 +213,18 @@ class KubeApiProxy:
             request += frame_body(body, last=fin, chunked=chunked)
             stream.consumed(size)
         self.pool.send(exchange, request)
+
+    def _read(self, head: StreamHead) -> tuple[bytes, bytes, RenderedHead]:
+        match = _LINE.match(head.http_head)
+        if match is None:
+            raise HeadError(400, "malformed request line")
+        rendered = self._render(head.http_head[match.end() :], head.principal)
+        if (head.flags & _UPGRADE != 0) is not rendered.upgrade:
+            raise HeadError(400, "an upgrade must be named in head and header")
+        method, target = match.groups()
+        if self._base_path and _CLIMBS.search(target.partition(b"?")[0]):
+            raise HeadError(400, "paths with . or .. segments are refused")
+        return method, target, rendered
 
     def _render(self, block: bytes, principal: bytes) -> RenderedHead:
         key = (block, principal)
