@@ -158,16 +158,6 @@ MORE = (
         ),
     ),
     Bug(
-        "reset in the middle of a body still delivers",
-        (
-            (
-                "session.py",
-                "        if stream is not None and RECEIVES[stream.state]:  # else it was reset meanwhile\n",
-                "        if stream is not None:\n",
-            ),
-        ),
-    ),
-    Bug(
         "an id may be opened again after its end",
         (
             (
