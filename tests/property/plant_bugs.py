@@ -141,7 +141,13 @@ MORE = (
     ),
     Bug(
         "window grows beyond the session's budget",
-        (("windows.py", "self._max_window - size, self.spare)", "self._max_window - size)"),),
+        (
+            (
+                "windows.py",
+                "size, self._max_window - size, self.spare)",
+                "size, self._max_window - size)",
+            ),
+        ),
     ),
     Bug(
         "waiting bytes of a reset stream stay counted",

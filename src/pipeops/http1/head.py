@@ -11,9 +11,7 @@ MAX_HEAD_BYTES = (
     64 * 1024
 )  # fits 60 groups of impersonation; nginx 32 KiB, Go 1 MiB, GKE 8 KiB (threats.md S-31)
 
-REQUEST_LINE = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n"
-)
+REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*")
 _DIGITS = re.compile(rb"[0-9]{1,15}")
 

@@ -12,7 +12,9 @@ from pipeops.runtime.secrets import Secret
 
 MAX_LANES = 4
 MAX_INSTANCES = 16  # replicas of one agent
-LANE_BIAS = 256 * 1024  # recent bytes by which another lane must be less loaded before streams move to it
+LANE_BIAS = (
+    256 * 1024
+)  # recent bytes by which another lane must be less loaded before streams move to it
 LOAD_HALF_LIFE = 0.25  # seconds; "recent" for the load of lanes
 MAX_KEPT_ENDS = 256  # announced ends whose RST has not arrived yet
 
