@@ -47,7 +47,7 @@ class Stream(Windows):
         self.state = state
         self.flags = flags
         self.send_left = self.receive_left = self.receive_size = session.initial_window
-        self.credit = 0
+        self.credit = self.epoch_bytes = 0
         self.epoch = session.now
         self.backlog: Backlog | None = None
 
@@ -138,8 +138,8 @@ class Stream(Windows):
     def consumed(self, size: int) -> None:
         """`size` received bytes have left us, so the peer may send as many more.
 
-        Windows grow only when this is called from inside `StreamSink.on_data`: only then it is
-        known that the reader was not the slow part.
+        Windows grow only when this is called from inside `StreamSink.on_data`: only then the
+        session knows the time, and with it how fast the reader really is.
 
         Raises:
             LocalProtocolError: more was consumed than was received.
@@ -305,7 +305,8 @@ class Stream(Windows):
         session = self.session
         growth = 0
         if session.delivering:
-            growth = session.window_budget.grant(self, now=session.now, rtt=session.keepalive.rtt)
-        delta = self.announce(credit, growth, session.now)
+            rtt = session.keepalive.rtt
+            growth = session.window_budget.grant(self, credit, now=session.now, rtt=rtt)
+        delta = self.announce(credit, growth)
         flags = self._first_flags() if self.flags else 0
         session.control(WINDOW_UPDATE, flags, self.id, delta)

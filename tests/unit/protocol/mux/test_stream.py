@@ -209,17 +209,17 @@ def test_window_grows_when_the_reader_is_not_the_slow_part():
         sink.stream.consumed(len(data))
 
     sink.on_data = read_at_once
-    end.feed(frame(DATA, ACK, 2, 16, b"x" * 16), now=0.5)
-    assert parse(end.output()) == [(WINDOW_UPDATE, 0, 2, 16 + 32, b"")]
+    end.feed(frame(DATA, ACK, 2, 32, b"x" * 32), now=1.0)
+    assert parse(end.output()) == [(WINDOW_UPDATE, 0, 2, 32 + 32, b"")]
     assert sink.stream.receive_size == 64
 
 
 def test_window_of_a_late_reader_stays():
     end, sink = opened(Limits(initial_window=32, max_window=128))
     end.session.keepalive.rtt = 1.0
-    end.feed(frame(DATA, ACK, 2, 16, b"x" * 16), now=0.5)
-    sink.consume(16)
-    assert parse(end.output()) == [(WINDOW_UPDATE, 0, 2, 16, b"")]
+    end.feed(frame(DATA, ACK, 2, 32, b"x" * 32), now=1.0)
+    sink.consume(32)
+    assert parse(end.output()) == [(WINDOW_UPDATE, 0, 2, 32, b"")]
 
 
 def grown():
@@ -233,7 +233,7 @@ def grown():
         sink.consume(len(data))
 
     sink.on_data = read_at_once
-    end.feed(frame(DATA, ACK, 2, 16, b"x" * 16))
+    end.feed(frame(DATA, ACK, 2, 32, b"x" * 32), now=1.0)
     assert end.session.window_budget.spare == 0
     return end, sink
 
