@@ -36,6 +36,8 @@ from pipeops.tunnel.websocket import HandshakeRefused, TunnelSocket, dial
 
 log = get_logger(__name__)
 
+USER_AGENT = "Go-http-client/1.1"  # what PipeOps control planes know agents by
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionTimes:
@@ -206,7 +208,7 @@ class ControlPlaneConnection:
 
     async def _connect(self) -> tuple[Lane, frozenset[Feature], RegisterSuccess]:
         lane = self._lane(0)
-        headers = {"Authorization": f"Bearer {self._token()}"}
+        headers = {"Authorization": f"Bearer {self._token()}", "User-Agent": USER_AGENT}
         features = await self._dial(lane, headers)
         try:
             return lane, features, await self._register(lane, features)
