@@ -11,6 +11,7 @@ export PYTHON VENV
 
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+UNIT := $(PYTEST) -q --numprocesses auto tests/unit
 # What a layer needs is found by its tests; a layer that has none yet is left out.
 layer = $(wildcard $(addprefix tests/,$(1)))
 ARGS ?=
@@ -36,12 +37,12 @@ test: .dev ## unit, property, contract and integration tests for what is present
 	@$(PYTEST) -q $(call layer,unit property contract conformance interop integration) $(ARGS)
 
 .PHONY: check
-check: .dev ## what a commit must pass (under two minutes): format, lint, types, import rules, unit tests
+check: .dev ## what a commit must pass (under two minutes): format, lint, types, import rules, unit tests, pages
 	@$(call step,format,$(BIN)/ruff format --check .)
 	@$(call step,lint,$(BIN)/ruff check .)
 	@$(call step,import rules,$(BIN)/lint-imports)
 	@$(call step,types,$(BIN)/mypy)
-	@$(PYTEST) -q tests/unit $(ARGS)
+	@$(UNIT) tests/docs -m 'not slow' $(ARGS)
 
 .PHONY: format
 format: .dev ## format the code and apply safe lint fixes
@@ -50,7 +51,7 @@ format: .dev ## format the code and apply safe lint fixes
 
 .PHONY: unit property contract conformance integration interop docs e2e chaos
 unit: .dev ## unit tests
-	@$(PYTEST) -q tests/unit $(ARGS)
+	@$(UNIT) $(ARGS)
 property: .dev ## property tests; ARGS='--hypothesis-profile=ci' for more examples
 	@$(PYTEST) -q $(or $(call layer,property),$(error there are no property tests yet)) $(ARGS)
 contract: .dev ## the same cases on the simulated cluster and on a real API server
@@ -73,9 +74,9 @@ bench: .dev ## compare with nginx and with no tunnel at all; ARGS=--quick for a 
 	@$(BIN)/python -m bench $(ARGS)
 
 .PHONY: fuzz
-fuzz: .fuzz ## fuzz every parser of foreign bytes; ARGS=-max_total_time=60 for how long each (seconds)
+fuzz: .fuzz ## fuzz every parser of foreign bytes with atheris; ARGS=-max_total_time=600 for how long each (seconds)
 	@for target in tests/fuzz/fuzz_*.py; do \
-	    echo "== $$target"; $(BIN)/python $$target $(or $(ARGS),-max_total_time=60); done
+	    echo "== $$target"; PYTHONPATH=. $(BIN)/python $$target --atheris $(or $(ARGS),-max_total_time=60); done
 
 .PHONY: reference
 reference: .dev ## write the generated pages of docs/reference again

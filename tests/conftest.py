@@ -1,10 +1,13 @@
 """What every test run shares: at its end, what was skipped and why."""
 
+import logging
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 pytest.register_assert_rewrite("tests.support.kubectl_flows", "tests.support.kubectl_matrix")
 
@@ -47,6 +50,18 @@ def pytest_terminal_summary(terminalreporter) -> None:
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A program under test configures logs for its process; the next test must not notice."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def pytest_configure(config) -> None:

@@ -74,6 +74,7 @@ class Bench:
     def heal(self) -> None:
         """Whatever does not run is started, whatever is blocked is opened."""
         self.network.unblock()
+        self.network.rate = RATE
         if not self.apiserver.admin.ready():
             self.apiserver.kill_apiserver()
             self.apiserver.start_apiserver()

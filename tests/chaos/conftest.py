@@ -9,6 +9,7 @@ import pytest
 
 from tests.chaos.bench import Bench
 from tests.support.apiserver import ApiServer
+from tests.support.processes import progress
 
 ROUNDS = pytest.StashKey[int]()
 TABLE = pytest.StashKey[dict[tuple[str, str], list[tuple[str, float]]]]()
@@ -37,6 +38,13 @@ def healthy(bench: Bench) -> Bench:
 def table(pytestconfig: pytest.Config) -> dict[tuple[str, str], list[tuple[str, float]]]:
     """(fault, what is measured) → (outcome, seconds) of every round; printed at the end."""
     return pytestconfig.stash.setdefault(TABLE, defaultdict(list))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A long run says at once what failed, not only at its end."""
+    if report.failed:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        progress(f"FAILED {report.nodeid} ({report.when}): {getattr(crash, 'message', '')[:2000]}")
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:

@@ -1,14 +1,11 @@
 """Fuzz target: any bytes either decode or are rejected, and what decodes re-encodes to itself."""
 
-import sys
 from datetime import UTC, datetime
 
-import atheris
-
-with atheris.instrument_imports():
-    from pipeops.protocol.messages import control, envelope, heartbeat, negotiation, registration
-    from pipeops.protocol.messages.payload import MessageRejected
-    from pipeops.protocol.messages.proxying import parse_request
+from pipeops.protocol.messages import control, envelope, heartbeat, negotiation, registration
+from pipeops.protocol.messages.payload import MessageRejected
+from pipeops.protocol.messages.proxying import parse_request
+from tests.fuzz import harness
 
 KINDS = (
     control.ErrorMessage,
@@ -21,7 +18,7 @@ KINDS = (
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def one_input(data: bytes) -> None:
+def check(data: bytes) -> None:
     try:
         got = envelope.decode(data, max_bytes=65_536)
     except MessageRejected:
@@ -42,10 +39,5 @@ def one_input(data: bytes) -> None:
         return
 
 
-def main() -> None:
-    atheris.Setup(sys.argv, one_input)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    harness.main("envelope", check)

@@ -1,4 +1,4 @@
-"""Hypothesis profiles: `dev` is quick, `ci` digs deeper; `HYPOTHESIS_PROFILE` chooses."""
+"""Hypothesis profiles: `dev` is quick, `ci` digs deeper, `nightly` for hours; `HYPOTHESIS_PROFILE` chooses."""
 
 import os
 
@@ -15,6 +15,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
     print_blob=True,
 )
+settings.register_profile("nightly", settings.get_profile("ci"), max_examples=20_000)
+
 # A planted bug must be found by chance again each time, not remembered from an earlier run; that it
 # is found is enough, nobody will read the example.
 settings.register_profile(

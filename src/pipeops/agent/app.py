@@ -30,6 +30,7 @@ from pipeops.protocol.limits import Limits
 from pipeops.runtime.backoff import Backoff
 from pipeops.runtime.clock import Clock
 from pipeops.runtime.logs import get_logger
+from pipeops.runtime.loop_errors import report_loop_errors
 from pipeops.runtime.secrets import Secret
 from pipeops.runtime.settings import Problem, SettingsError
 from pipeops.runtime.signals import shutdown_event, state_report
@@ -53,6 +54,7 @@ def run(settings: AgentSettings) -> int:
 
 
 async def _main(settings: AgentSettings) -> None:
+    report_loop_errors(asyncio.get_running_loop())
     clock = Clock()
     access = _cluster_access(settings, clock)
     identity = Identity(

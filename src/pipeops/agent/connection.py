@@ -180,7 +180,8 @@ class ControlPlaneConnection:
                 delay = max(delay, self._times.refused)
             if not registered:
                 delay = min(delay, left)
-            log.warning("control plane connection lost", error=str(error), retry_in=round(delay, 2))
+            what = "control plane connection lost" if registered else "control plane not reached"
+            log.warning(what, error=str(error), retry_in=round(delay, 2))
             await asyncio.sleep(delay)
             self.reconnects += 1
 

@@ -1,5 +1,7 @@
 """Where the control plane is, and what went wrong in reaching it, in words for people."""
 
+import os
+import socket
 import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
@@ -81,9 +83,17 @@ def explain(error: Exception, url: ControlPlaneUrl, proxy: str | None) -> Contro
     if isinstance(error, TimeoutError):
         return ControlPlaneError(f"{where} did not answer in time")
     if isinstance(error, OSError):
-        text = error.strerror or str(error)
-        return ControlPlaneError(f"{where} cannot be reached: {text}")
+        return ControlPlaneError(f"{where} cannot be reached: {_os_reason(error)}")
     return ControlPlaneError(f"{where} cannot be used: {error}")
+
+
+def _os_reason(error: OSError) -> str:
+    """The system's own words: libraries put theirs, or none, in their place."""
+    if error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)
+    if isinstance(error, ConnectionError) and not str(error):
+        return "the connection was closed before it was up"
+    return error.strerror or str(error) or type(error).__name__
 
 
 def _explain_answer(error: HandshakeRefused, where: str, proxy: str | None) -> ControlPlaneError:

@@ -1,7 +1,9 @@
 """Composition root of the control plane: store, authenticators, sessions, API and the listener, in start order."""
 
 import asyncio
+import errno
 import gc
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -34,6 +36,7 @@ from pipeops.http1.tls import server_context
 from pipeops.protocol.limits import Limits
 from pipeops.runtime.clock import Clock
 from pipeops.runtime.logs import get_logger
+from pipeops.runtime.loop_errors import report_loop_errors
 from pipeops.runtime.signals import shutdown_event, state_report
 from pipeops.runtime.tasks import OnError, TaskScope, log_failure
 
@@ -46,6 +49,14 @@ API_BACKLOG = 512
 GC_THRESHOLD = 50_000  # performance.md §7: collections cost more than the hot path's garbage
 
 
+class CannotStart(PipeOpsError):
+    """The control plane cannot run with these settings on this machine."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 def run(settings: ControlSettings) -> int:
     """Run the control plane until SIGTERM or SIGINT; returns the exit code."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -54,8 +65,9 @@ def run(settings: ControlSettings) -> int:
 
 
 async def _main(settings: ControlSettings) -> None:
+    report_loop_errors(asyncio.get_running_loop())
     clock = Clock()
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_data_dir(settings.data_dir)
     store = await open_store(settings.database_url, now=clock.wall)
     try:
         written = await ensure_admin_token(store.user_tokens, settings.admin_token_file)
@@ -64,6 +76,18 @@ async def _main(settings: ControlSettings) -> None:
         await ControlPlane(settings, store, clock).run()
     finally:
         await store.close()
+
+
+def _make_data_dir(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise CannotStart(
+            f"the data directory {path} cannot be written: {error.strerror}",
+            "choose another with --data-dir, or give this user the right to write there",
+        ) from error
 
 
 class ControlPlane:

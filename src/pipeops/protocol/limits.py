@@ -53,6 +53,11 @@ class Limits:
     #: Control frames that may wait while the peer reads nothing: pings and opens that are refused
     #: cost it nothing, so their answers need a bound (compare CVE-2019-9512, HTTP/2 ping flood).
     max_unread_control: int = 1 * MIB
+    #: Streams that the peer may reset, or open and be refused, at once (compare CVE-2023-44487,
+    #: HTTP/2 rapid reset). Twice `max_streams`: all clients of a cluster may leave together …
+    reset_burst: int = 16_384
+    #: … and per second. nghttp2 allows 33, for one browser; here a whole cluster's users come by.
+    reset_rate: float = 1_000.0
     #: Spare bytes in front of each batch: a masked WebSocket header (RFC 6455 section 5.2).
     headroom: int = 14
     #: Time between two pings, as the WebSocket pings of the Go agent.

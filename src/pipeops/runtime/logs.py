@@ -116,7 +116,7 @@ def _add_traceback(_: object, __: str, event: Event) -> Event:
         info = (type(info), info, info.__traceback__)
     elif not isinstance(info, tuple):
         info = sys.exc_info()
-    if info[0] is not None:
+    if isinstance(info[1], BaseException):  # a class in its place has no traceback to show
         trace = logging.Formatter().formatException(info)
         # The end of a traceback says what happened; keep that.
         event["exception"] = redaction.redact_text(

@@ -51,7 +51,9 @@ async def run(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with serve(cluster, arguments.host, arguments.port, tls) as (host, port):
+    root = credentials.authority.certificate.decode()
+    serving = serve(cluster, arguments.host, arguments.port, tls, authority=root)
+    async with serving as (host, port):
         shown = f"[{host}]" if ":" in host else host
         server = f"{'https' if tls else 'http'}://{shown}:{port}"
         authority = credentials.authority.certificate if tls else None

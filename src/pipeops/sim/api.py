@@ -1,21 +1,41 @@
 """One request through the simulated API server: who, may they, what, answer."""
 
+from dataclasses import replace
+from typing import Protocol
 from uuid import uuid4
 
-from pipeops.sim import discovery, reading
+from pipeops.sim import discovery, reading, subresources
 from pipeops.sim.access.impersonation import impersonate
 from pipeops.sim.access.rbac import Attributes
-from pipeops.sim.access.tokens import issue_token
 from pipeops.sim.access.users import User
 from pipeops.sim.cluster import SimulatedCluster
+from pipeops.sim.deleting import deletion_answer
 from pipeops.sim.errors import ApiError, method_not_allowed, not_found
 from pipeops.sim.http import Answer, Request, Response
 from pipeops.sim.kinds import Resource
 from pipeops.sim.negotiation import Form, choose, decode, encode
 from pipeops.sim.objects import JsonObject
+from pipeops.sim.openapi.documents import Documents
+from pipeops.sim.openapi.serving import openapi_answer
+from pipeops.sim.options import delete_options
 from pipeops.sim.router import RequestInfo, request_info
+from pipeops.sim.scaling import read_scale
+from pipeops.sim.writing import Writes
 
 _HEALTH = ("healthz", "livez", "readyz")
+
+
+class PodEndpoints(Protocol):
+    """Answers what is inside pods; the requests are authenticated and authorized already."""
+
+    @staticmethod
+    def serves(info: RequestInfo) -> bool:
+        """Whether a request is for one of its subresources."""
+        ...
+
+    def answer(self, request: Request, info: RequestInfo, user: User) -> Answer:
+        """Answer one request; ApiError for a refusal."""
+        ...
 
 
 def attributes_of(info: RequestInfo) -> Attributes:
@@ -28,10 +48,15 @@ def attributes_of(info: RequestInfo) -> Attributes:
 
 
 class ApiServer:
-    """The handler behind the HTTP server; holds no state of its own."""
+    """The handler behind the HTTP server; holds no state of its own.
 
-    def __init__(self, cluster: SimulatedCluster) -> None:
+    `pods` answers what is inside pods: log, exec and the like; without it, those are not served.
+    """
+
+    def __init__(self, cluster: SimulatedCluster, pods: PodEndpoints | None = None) -> None:
         self.cluster = cluster
+        self.pods = pods
+        self._documents = Documents(cluster.registry)
 
     async def handle(self, request: Request) -> Answer:
         """Answer one request; every refusal becomes a Status document."""
@@ -63,12 +88,12 @@ class ApiServer:
     async def _resource(
         self, request: Request, info: RequestInfo, resource: Resource, user: User
     ) -> Answer:
-        if info.subresource:
-            return await self._subresource(request, info, resource)
         if not resource.persistent:
             return await self._review(request, info, resource, user)
         if resource.plural == "namespaces" and not resource.group:
-            info = RequestInfo(info.verb, info.path, True, "", "v1", "", info.plural, info.name)
+            info = replace(info, namespace="")
+        if info.subresource:
+            return await self._subresource(request, info, resource, user)
         match info.verb:
             case "get":
                 return reading.get(self.cluster, request, resource, info)
@@ -76,8 +101,38 @@ class ApiServer:
                 return reading.list_objects(self.cluster, request, resource, info)
             case "watch":
                 return reading.watch(self.cluster, request, resource, info)
+            case "delete" | "deletecollection" if info.verb in resource.verbs:
+                return await self._delete(request, info, resource)
+            case "create" | "update" | "patch":
+                return await self._write(request, info, resource, user)
             case _:
                 raise method_not_allowed(request.method)
+
+    async def _write(
+        self, request: Request, info: RequestInfo, resource: Resource, user: User
+    ) -> Answer:
+        writes = Writes(self.cluster, request, resource, info, user)
+        if info.verb == "create":
+            if info.name or (resource.namespaced and not info.namespace):
+                raise method_not_allowed(request.method)
+            return await writes.create()
+        if not info.name:
+            raise method_not_allowed(request.method)
+        return await (writes.update() if info.verb == "update" else writes.patch())
+
+    async def _delete(self, request: Request, info: RequestInfo, resource: Resource) -> Answer:
+        options = await delete_options(request)
+        cluster = self.cluster
+        if info.verb == "deletecollection":
+            return reading.delete_collection(cluster, request, resource, info, options)
+        found = cluster.store.get(resource.storage, info.namespace, info.name)
+        if found is None:
+            raise not_found(resource.group, resource.plural, info.name)
+        deletion = cluster.deleter.delete(resource, found, options)
+        body = deletion_answer(resource, deletion)
+        if body is deletion.object:
+            return reading.write_object(cluster, request, resource, body)
+        return self._json(request, body)
 
     async def _review(
         self, request: Request, info: RequestInfo, resource: Resource, user: User
@@ -91,16 +146,32 @@ class ApiServer:
         )
         return reading.write_object(cluster, request, resource, answer, 201)
 
-    async def _subresource(self, request: Request, info: RequestInfo, resource: Resource) -> Answer:
-        if (info.plural, info.subresource, info.verb) == ("serviceaccounts", "token", "create"):
-            body = decode(await request.body(), request.header("content-type"))
-            account = self.cluster.store.get(resource.storage, info.namespace, info.name)
-            if account is None:
-                raise not_found(resource.group, resource.plural, info.name)
-            now = self.cluster.clock.now()
-            issued = issue_token(self.cluster.authenticator, account, body, now=now)
-            return self._json(request, issued, 201)
-        return page_not_found()
+    async def _subresource(
+        self, request: Request, info: RequestInfo, resource: Resource, user: User
+    ) -> Answer:
+        if self.pods is not None and self.pods.serves(info):
+            return self.pods.answer(request, info, user)
+        if (info.plural, info.subresource, info.verb) in subresources.SERVED:
+            body, code = await subresources.answer(self.cluster, request, resource, info)
+            return self._json(request, body, code)
+        known = resource.subresources.get(info.subresource)
+        if known is None:
+            return page_not_found()
+        if info.verb not in known.verbs:
+            raise method_not_allowed(request.method)
+        if info.verb == "get":
+            return self._read_subresource(request, info, resource)
+        return await self._write(request, info, resource, user)
+
+    def _read_subresource(
+        self, request: Request, info: RequestInfo, resource: Resource
+    ) -> Response:
+        found = self.cluster.store.get(resource.storage, info.namespace, info.name)
+        if found is None:
+            raise not_found(resource.group, resource.plural, info.name)
+        if info.subresource == "scale":
+            return self._json(request, read_scale(resource, found))
+        return reading.write_object(self.cluster, request, resource, found)
 
     def _plain(self, request: Request, info: RequestInfo) -> Answer:
         parts = [part for part in info.path.split("/") if part]
@@ -111,6 +182,9 @@ class ApiServer:
             return self._discovery(request, parts)
         if parts[0] in _HEALTH:
             return _health(request, parts[0])
+        if parts[0] == "openapi":
+            found = openapi_answer(self._documents, parts, request.header("accept"))
+            return found or page_not_found()
         if parts == ["version"]:
             return self._json(request, discovery.VERSION)
         return page_not_found()

@@ -8,8 +8,10 @@ from pipeops.sim.access.rbac import Authorizer
 from pipeops.sim.access.reviews import Reviews
 from pipeops.sim.access.users import Authenticator, TokenIssuer, User
 from pipeops.sim.clock import Clock, SystemClock
-from pipeops.sim.kinds import GroupResource, Registry
-from pipeops.sim.objects import JsonObject, timestamp, uid_of
+from pipeops.sim.commits import Writer
+from pipeops.sim.deleting import Deleter
+from pipeops.sim.kinds import GroupResource, Registry, Resource
+from pipeops.sim.objects import JsonObject, deep_copy, timestamp, uid_of
 from pipeops.sim.storage import Store
 
 ADMIN = User(
@@ -42,6 +44,8 @@ class SimulatedCluster:
         self.authorizer = Authorizer(self.store)
         issuer = TokenIssuer(signing_key or secrets.token_bytes(32), self.clock)
         self.authenticator = Authenticator(tokens or {}, issuer, self._account_uid)
+        self.writer = Writer(self.store, self.registry, self.clock)
+        self.deleter = Deleter(self.store, self.clock)
         self.reviews = Reviews(self.authorizer, self.authenticator)
 
     def _account_uid(self, namespace: str, name: str) -> str | None:
@@ -57,3 +61,19 @@ class SimulatedCluster:
         head.setdefault("uid", str(uuid4()))
         head.setdefault("creationTimestamp", timestamp(self.clock.now()))
         return self.store.put(resource.storage, obj)
+
+    def place_pod(self, resource: Resource, pod: JsonObject, node: str) -> JsonObject:
+        """Assign a pod to a node, as a scheduler's binding does."""
+        placed: JsonObject = deep_copy(pod)
+        placed["spec"]["nodeName"] = node
+        moment = timestamp(self.clock.now())
+        condition = {
+            "type": "PodScheduled",
+            "status": "True",
+            "lastProbeTime": None,
+            "lastTransitionTime": moment,
+        }
+        status = placed.setdefault("status", {})
+        others = [c for c in status.get("conditions") or () if c.get("type") != "PodScheduled"]
+        status["conditions"] = [*others, condition]
+        return self.store.put(resource.storage, placed)

@@ -1,5 +1,6 @@
 """API errors: every refusal is a `metav1.Status`, in the API server's own words."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pipeops.sim.objects import JsonObject
@@ -109,7 +110,7 @@ def forbidden(group: str, plural: str, name: str, why: str) -> ApiError:
     return ApiError(403, "Forbidden", message, details_of(name, group, plural))
 
 
-def invalid(group: str, kind: str, name: str, causes: list[tuple[str, str, str]]) -> ApiError:
+def invalid(group: str, kind: str, name: str, causes: Sequence[tuple[str, str, str]]) -> ApiError:
     """422 with one cause for each (reason, field, message).
 
     The message repeats the causes as the API server's aggregate does.

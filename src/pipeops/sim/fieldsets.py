@@ -65,52 +65,51 @@ def values(obj: JsonObject, definition: Definition) -> Values:
 
 
 def _struct(value: JsonObject, definition: Definition, path: Path, found: Values) -> None:
-    if not value and path:
-        found[path] = {}
-        return
     for name, item in value.items():
-        known = definition.fields.get(name) or Field(name, Type("any"))
+        known = definition.fields.get(name) or Field(name, Type("any"), dotted=True)
         _field(item, known, (*path, f"f:{name}"), found)
 
 
 def _field(value: Any, known: Field, path: Path, found: Values) -> None:
     shape = resolve(known.type)
-    if isinstance(shape, Definition):
-        if shape.atomic or known.map_type == "atomic" or not isinstance(value, dict):
-            found[path] = value
-        else:
-            _struct(value, shape, path, found)
-        return
-    if shape.form == "list" and not known.atomic and isinstance(value, list) and value:
-        _items(value, known, path, found)
-    elif shape.form == "map" and not known.atomic and isinstance(value, dict) and value:
-        found[(*path, ".")] = None
-        element = Field("", shape.element or Type("any"))
-        for name, item in value.items():
-            _field(item, element, (*path, f"f:{name}"), found)
-    elif shape.form == "any" and isinstance(value, dict) and value and shape.name != "object":
-        for name, item in value.items():
-            _field(item, Field(name, shape), (*path, f"f:{name}"), found)
-    else:
+    if _is_leaf(value, known, shape):
         found[path] = value
+        return
+    if known.dotted:
+        found[(*path, ".")] = None
+    if isinstance(shape, Definition):
+        _struct(value, shape, path, found)
+    elif shape.form == "list":
+        _items(value, known, path, found)
+    else:
+        element = shape.element or Type("any")
+        for name, item in value.items():
+            _field(item, Field(name, element, dotted=known.dotted), (*path, f"f:{name}"), found)
+
+
+def _is_leaf(value: Any, known: Field, shape: Type | Definition) -> bool:
+    if not value or not isinstance(value, dict | list) or known.map_type == "atomic":
+        return True
+    if isinstance(shape, Definition):
+        return shape.atomic or not isinstance(value, dict)
+    if shape.form == "list":
+        return known.atomic or not isinstance(value, list)
+    return shape.name == "object" or not isinstance(value, dict)
 
 
 def _items(value: list[Any], known: Field, path: Path, found: Values) -> None:
-    found[(*path, ".")] = None
-    element = known.type.element or Type("any")
-    shape = resolve(element)
+    shape = resolve(known.type.element or Type("any"))
     for item in value:
         step = item_step(item, known)
         if step is None:
             continue
-        if step.startswith("v:"):
+        whole = step.startswith("v:") or not isinstance(shape, Definition) or shape.atomic
+        if whole:
             found[(*path, step)] = item
             continue
         found[(*path, step, ".")] = None
         if isinstance(shape, Definition) and isinstance(item, dict):
-            for name, inner in item.items():
-                field = shape.fields.get(name) or Field(name, Type("any"))
-                _field(inner, field, (*path, step, f"f:{name}"), found)
+            _struct(item, shape, (*path, step), found)
 
 
 def owned(found: Values) -> frozenset[Path]:

@@ -13,6 +13,7 @@ from pipeops.sim.http import Request, Response, Streaming
 from pipeops.sim.kinds import Resource
 from pipeops.sim.negotiation import Form, choose, encode
 from pipeops.sim.objects import JsonObject, name_of, namespace_of
+from pipeops.sim.options import DeleteOptions
 from pipeops.sim.router import RequestInfo
 from pipeops.sim.selectors import object_filter
 from pipeops.sim.storage import Change, ChangeLog, Store
@@ -196,6 +197,26 @@ def list_objects(
             "items": [_list_item(resource, item) for item in page.items],
         }
     return Response(200, encode(body, form), form.content_type)
+
+
+def delete_collection(
+    cluster: SimulatedCluster,
+    request: Request,
+    resource: Resource,
+    info: RequestInfo,
+    options: DeleteOptions,
+) -> Response:
+    """DELETE of a collection: answers with the list of what was deleted."""
+    form = choose(request.header("accept"), LIST_FORMS)
+    page = _page(cluster, request, resource, info.namespace, selection(request, resource))
+    items = [cluster.deleter.delete(resource, item, options).object for item in page.items]
+    body = {
+        "kind": resource.list_kind,
+        "apiVersion": resource.group_version,
+        "metadata": {"resourceVersion": str(page.version)},
+        "items": [_list_item(resource, item) for item in items],
+    }
+    return Response(200, encode(body, Form(form.yaml)), form.content_type)
 
 
 def _list_item(resource: Resource, obj: JsonObject) -> JsonObject:

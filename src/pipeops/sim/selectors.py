@@ -206,3 +206,17 @@ def object_filter(
         return matches(label_terms, labels_of(obj)) and all(t.matches(obj) for t in field_terms)
 
     return accept
+
+
+def as_query(selector: JsonObject) -> str:
+    """A `metav1.LabelSelector` as the text of a label selector."""
+    terms = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
+    for term in selector.get("matchExpressions") or ():
+        key, values = term["key"], ",".join(sorted(term.get("values") or ()))
+        text = {
+            "In": f"{key} in ({values})",
+            "NotIn": f"{key} notin ({values})",
+            "Exists": key,
+        }.get(term["operator"], f"!{key}")
+        terms.append((key, text))
+    return ",".join(text for _, text in sorted(terms))

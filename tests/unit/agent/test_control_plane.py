@@ -1,5 +1,6 @@
 """The control plane's URL, and errors that say what failed and what to do."""
 
+import socket
 import ssl
 
 import pytest
@@ -88,3 +89,17 @@ def test_an_untrusted_certificate_says_which_setting_helps() -> None:
     text = str(explain(error, URL, None))
     assert "self-signed certificate" in text
     assert "ca_file" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed ('h', 1)"), "Connection refused"),
+        (ConnectionResetError(), "the connection was closed before it was up"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+    ],
+)
+def test_why_there_is_no_connection_is_said_in_the_systems_words(
+    error: OSError, words: str
+) -> None:
+    assert str(explain(error, URL, None)).endswith(f"cannot be reached: {words}")

@@ -4,21 +4,9 @@ import logging
 import warnings
 
 import pytest
-import structlog
 
 from pipeops.runtime import logs
 from pipeops.runtime.secrets import Secret
-
-
-@pytest.fixture(autouse=True)
-def restore():
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    structlog.reset_defaults()
-    logging.captureWarnings(False)
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def lines(stream: io.StringIO):

@@ -42,9 +42,15 @@ def logged():
 
 
 async def test_sigusr1_logs_what_the_process_holds_in_one_line(logged):
-    with state_report(lambda: {"streams": 3}):
+    asked = asyncio.Event()
+
+    def figures():
+        asked.set()
+        return {"streams": 3}
+
+    with state_report(figures):
         signal.raise_signal(signal.SIGUSR1)
-        await asyncio.sleep(0.01)
+        await asked.wait()
     state = json.loads(logged.getvalue())
     assert (state["msg"], state["streams"], state["tasks"]) == ("state", 3, 1)
     assert state["descriptors"] > 2

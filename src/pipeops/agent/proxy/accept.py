@@ -39,7 +39,7 @@ class StreamAcceptor:
         self, stream: Stream, announce: Announce, received: bytes, total: int, *, fin: bool
     ) -> None:
         """The head is complete: `received` begins with it."""
-        head = decode_head(received[:total])
+        head = decode_head(received if len(received) == total else received[:total])
         failure = StreamFailure(
             stream,
             head.request_id.hex().encode(),

@@ -26,9 +26,11 @@ MAX_CACHED_BLOCK = 8 * 1024  # bytes; with the count it bounds what one user can
 
 # Methods a server may be asked twice (as in net/http): the first time it may have acted on it.
 _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
-# Segments that a server behind a base path would climb out of it with.
-_CLIMBS = re.compile(rb"(?i)/(?:\.|%2e){1,2}(?:[/;]|%2f|%5c|\\|$)")
 _LINE = re.compile(rb"([A-Z]{1,32}) (/[\x21-\x7e]*) HTTP/1\.1\r\n")
+# The same without . and .. segments, with which a path would climb out of a base path.
+_LINE_BELOW = re.compile(
+    rb"([A-Z]{1,32}) (?![^? ]*/(?:\.|%2[eE]){1,2}(?:[/;? \\]|%2[fF]|%5[cC]))(/[\x21-\x7e]*) HTTP/1\.1\r\n"
+)
 _WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS"))
 _UPGRADE = int(HeadFlag.UPGRADE)
 _CLOSE_DELIMITED = int(HeadFlag.CLOSE_DELIMITED)
@@ -81,17 +83,16 @@ class KubeExchange:
         self,
         proxy: "KubeApiProxy",
         failure: StreamFailure,
-        head: StreamHead,
-        *,
-        to_head_request: bool,
+        flags: int,
+        to_head_request: bool,  # noqa: FBT001 - once per request: keywords would cost
         body_left: int,
     ) -> None:
         self._proxy = proxy
         self._failure = failure
         self.stream: Stream = failure.stream
         self.to_head_request = to_head_request
-        self.upgrade = bool(head.flags & _UPGRADE)
-        self.close_delimited = bool(head.flags & _CLOSE_DELIMITED)
+        self.upgrade = flags & _UPGRADE != 0
+        self.close_delimited = flags & _CLOSE_DELIMITED != 0
         self.body_left = body_left
         self.replay: bytes | None = None
 
@@ -139,6 +140,7 @@ class KubeApiProxy:
         self._host = host.encode()
         self._now = now
         self._base_path = base_path.rstrip(b"/")
+        self._line = _LINE_BELOW if self._base_path else _LINE
         self._rendered: dict[tuple[bytes, bytes], RenderedHead] = {}
 
     def start(
@@ -172,7 +174,7 @@ class KubeApiProxy:
     ) -> None:
         stream = failure.stream
         try:
-            match = _LINE.match(head.http_head)
+            match = self._line.match(head.http_head)
             if match is None:
                 raise HeadError(400, "malformed request line")
             rendered = self._render(head.http_head[match.end() :], head.principal)
@@ -182,48 +184,44 @@ class KubeApiProxy:
         except (HeadError, RemoteProtocolError, ValueError) as error:
             failure.fail(400, f"the agent cannot use this request: {error}", Hop.AGENT)
             return
-        if bool(head.flags & _UPGRADE) is not rendered.upgrade:
+        if (head.flags & _UPGRADE != 0) is not rendered.upgrade:
             failure.fail(400, "an upgrade must be named in head and header", Hop.AGENT)
             return
         method, target = match.groups()
-        if self._base_path and _CLIMBS.search(target.partition(b"?")[0]):
-            failure.fail(400, "the agent refuses paths with . or .. segments", Hop.AGENT)
-            return
         length = head.body_length
         chunked = length == UNKNOWN_LENGTH
         exchange = KubeExchange(
-            self,
-            failure,
-            head,
-            to_head_request=method == b"HEAD",
-            body_left=-1 if chunked else length,
+            self, failure, head.flags, method == b"HEAD", -1 if chunked else length
         )
+        framing = b""
+        if length or method not in _WITHOUT_BODY:
+            framing = (
+                b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % length
+            )
         request = b"%b %b%b HTTP/1.1\r\n%bAudit-Id: %b\r\n%b\r\n" % (
             method,
             self._base_path,
             target,
             rendered.lines,
             failure.request_id,
-            _framing_header(method, length, chunked=chunked),
+            framing,
         )
         size = len(body)
-        if size or (fin and chunked):
+        if not length and not size:
+            if rendered.upgrade:
+                # Nobody would know what a command did that was cut off: its own connection cannot be stale.
+                self.pool.dial(exchange, request)
+                return
+            if method in _REPEATABLE:
+                exchange.replay = request
+        elif size or fin:
             if not chunked:
-                if size > length or (fin and size != length):
+                exchange.body_left = left = length - size
+                if left < 0 or (fin and left):
                     failure.fail(400, "the request body is not as long as declared", Hop.AGENT)
                     return
-                exchange.body_left -= size
             request += frame_body(body, last=fin, chunked=chunked)
             stream.consumed(size)
-        elif fin and length:
-            failure.fail(400, "the request body is not as long as declared", Hop.AGENT)
-            return
-        elif rendered.upgrade:
-            # Nobody would know what a command did that was cut off: a connection of its own cannot be stale.
-            self.pool.dial(exchange, request)
-            return
-        elif not length and method in _REPEATABLE:
-            exchange.replay = request
         self.pool.send(exchange, request)
 
     def _render(self, block: bytes, principal: bytes) -> RenderedHead:
@@ -282,11 +280,3 @@ class HeldRequest:
     def body(self) -> bytes:
         """What has arrived."""
         return b"".join(self._parts)
-
-
-def _framing_header(method: bytes, length: int, *, chunked: bool) -> bytes:
-    if chunked:
-        return b"Transfer-Encoding: chunked\r\n"
-    if length or method not in _WITHOUT_BODY:
-        return b"Content-Length: %d\r\n" % length
-    return b""

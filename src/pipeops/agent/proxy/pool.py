@@ -92,10 +92,9 @@ class UpstreamPool:
 
     def send(self, exchange: Exchange, request: bytes) -> None:
         """Send a request on a free connection, or dial one for it."""
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.live:
-                connection.begin(exchange, request)
+        idle = self._idle
+        while idle:
+            if idle.pop().take(exchange, request):
                 return
         self.dial(exchange, request)
 

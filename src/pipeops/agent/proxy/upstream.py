@@ -175,6 +175,14 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     # -- requests --------------------------------------------------------------------------
 
+    def take(self, exchange: Exchange, request: bytes) -> bool:
+        """Take a request if the connection, idle until now, still lives."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        self.begin(exchange, request)
+        return True
+
     def begin(self, exchange: Exchange, request: bytes) -> None:
         """Take a request: `request` is its head and whatever of its framed body is there already."""
         assert self._transport is not None  # noqa: S101 - the pool hands out live connections only

@@ -29,25 +29,24 @@ class ClientRequest:
     body_length: int | None
     request_id: bytes
     peer: str
-    started: float
+    started: float = 0.0
     user: bytes = b"-"
 
     @property
-    def has_body(self) -> bool:
-        """Any request body is to come."""
-        return self.body_length is None or self.body_length > 0
-
-    @property
     def is_discovery(self) -> bool:
-        """The request is one of those with which every kubectl command begins.
+        """It is one of those with which every kubectl command begins.
 
         client-go shows the text of a failed discovery only if it is a plain-text 5xx other than 503 and 504
         (rest.Result.Raw, errors.NewGenericServerResponse): a Status would end as "unable to handle the request".
         """
         path = self.target.partition(b"?")[0]
-        return path.endswith((b"/api", b"/apis")) or b"apidiscovery" in (
-            self.block.value(b"accept") or b""
-        )
+        accept = self.block.value(b"accept") or b""
+        return path.endswith((b"/api", b"/apis")) or b"apidiscovery" in accept
+
+    @property
+    def has_body(self) -> bool:
+        """Any request body is to come."""
+        return self.body_length is None or self.body_length > 0
 
 
 class Exchange(Protocol):

@@ -14,6 +14,7 @@ HEAD_TIMEOUT = 20.0  # seconds for a whole request head (slow-loris)
 IDLE_TIMEOUT = 330.0  # longer than the 5 min after which client libraries give up idle connections
 SWEEP_INTERVAL = 5.0
 HANDSHAKE_TIMEOUT = 15.0
+CLOSE_TIMEOUT = 5.0  # seconds for a client to answer a TLS close; asyncio would wait 30
 MAX_CONNECTIONS = 20_000
 BACKLOG = 4096
 # A client that vanished without a FIN (laptop closed, network gone) is dropped after 60 s: probes while nothing
@@ -74,6 +75,7 @@ class Listener:
             ssl=ssl_context,
             backlog=BACKLOG,
             ssl_handshake_timeout=HANDSHAKE_TIMEOUT if ssl_context is not None else None,
+            ssl_shutdown_timeout=CLOSE_TIMEOUT if ssl_context is not None else None,
         )
         for listening in server.sockets:
             for option in DEAD_CLIENT:

@@ -21,6 +21,7 @@ from pipeops.protocol.mux.frames import (
     unpack_from,
 )
 from pipeops.protocol.mux.outbound import Outbound
+from pipeops.protocol.mux.reset_budget import ResetBudget
 from pipeops.protocol.mux.sink import NULL_SINK, StreamSink
 from pipeops.protocol.mux.stream import Stream
 from pipeops.protocol.mux.stream_ids import StreamIds
@@ -78,6 +79,7 @@ class Session(Outbound[Stream]):
         "_open_limit",
         "_partial",
         "_remote_go_away",
+        "_resets",
     )
 
     def __init__(
@@ -97,6 +99,7 @@ class Session(Outbound[Stream]):
         self._accept_limit = limits.max_streams
         self._open_limit = limits.max_streams
         self._remote_go_away = False
+        self._resets = ResetBudget(burst=limits.reset_burst, rate=limits.reset_rate, now=now)
         self._partial = b""  # a header that is not complete yet
         self._body_left = 0  # bytes of the current Data frame still to come …
         self._body_stream: Stream | None = None  # … for this stream, None: to be dropped
@@ -116,8 +119,6 @@ class Session(Outbound[Stream]):
     def draining(self) -> bool:
         """No new stream can be opened, the living ones go on (or the session has ended)."""
         return self._remote_go_away or self._ids.exhausted or self.terminated is not None
-
-    # Commands
 
     def open(self, sink: StreamSink) -> Stream:
         """Open a stream. The peer hears of it with the first `Stream.send`.
@@ -163,8 +164,6 @@ class Session(Outbound[Stream]):
         for stream in list(self.live.values()):
             if not stream.closed:  # a sink called before may have reset it
                 stream.receive_reset()
-
-    # Time
 
     def next_deadline(self) -> float | None:
         """When `handle_deadline` wants to be called; None after the end."""
@@ -264,7 +263,7 @@ class Session(Outbound[Stream]):
             if not flags & SYN:
                 self._expect_used(stream_id)
         elif flags & RST:
-            stream.receive_reset()
+            self._reset_by_peer(stream)
             stream = None
         elif not RECEIVES[stream.state]:
             what = "after its end" if stream.remote_finished else "before it was opened"
@@ -322,7 +321,7 @@ class Session(Outbound[Stream]):
         elif not RECEIVES_WINDOW[stream.state]:
             self._violation(f"stream {stream_id}: window update before it was opened")
         elif flags & RST:
-            stream.receive_reset()
+            self._reset_by_peer(stream)
         elif not stream.widen_send(delta):
             self._violation(f"stream {stream_id}: window beyond 4 GiB")
         elif not flags & FIN:
@@ -347,6 +346,7 @@ class Session(Outbound[Stream]):
         streams = self.live
         if len(streams) >= self._accept_limit or self.unanswered >= limits.accept_backlog:
             self.control(WINDOW_UPDATE, RST, stream_id, 0)
+            self._in_vain()
             return None
         stream = streams[stream_id] = Stream(self, stream_id, NULL_SINK, OPEN, ACK)
         self.unanswered += 1
@@ -357,6 +357,7 @@ class Session(Outbound[Stream]):
             return None
         if sink is None:
             stream.reset()
+            self._in_vain()
         if stream.state >= CLOSED:  # over already: by `accept`, or by us
             return None
         if stream.sink is NULL_SINK and sink is not None:
@@ -366,6 +367,15 @@ class Session(Outbound[Stream]):
         return stream
 
     # Endings
+
+    def _reset_by_peer(self, stream: Stream) -> None:
+        stream.receive_reset()
+        self._in_vain()
+
+    def _in_vain(self) -> None:
+        """One more stream was opened for nothing; too many of them are an attack."""
+        if not self._resets.spend(self.now):
+            self._violation("streams are opened and reset too fast")
 
     def _expect_used(self, stream_id: int) -> None:
         """Frames for a stream that is over are late and dropped; others break the protocol."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeops.sim.objects import deep_copy
 from pipeops.sim.schema.model import Definition, Field, Type, resolve
 
 _GO_TYPES = {
@@ -29,10 +30,13 @@ class Decoded:
     unknown: list[str] = field(default_factory=list)
 
 
-def decode(value: Any, definition: Definition) -> Decoded:
-    """Keep what the schema knows; WrongTypeError where a value does not fit."""
+def decode(value: Any, definition: Definition, *, defaults: bool = True) -> Decoded:
+    """Keep what the schema knows; WrongTypeError where a value does not fit.
+
+    Without `defaults`, the schema's defaults are left out and empty containers stay.
+    """
     found = Decoded(None)
-    found.value = _struct(value, definition, "", found.unknown)
+    found.value = _Decoder(found.unknown, defaults).struct(value, definition, "")
     return found
 
 
@@ -47,52 +51,55 @@ def _refuse(value: Any, path: str, wanted: str) -> WrongTypeError:
     )
 
 
-def _struct(value: Any, definition: Definition, path: str, unknown: list[str]) -> Any:
-    if not isinstance(value, dict):
-        raise _refuse(value, path, definition.name)
-    kept = {}
-    for name, item in value.items():
-        known = definition.fields.get(name)
-        where = f"{path}.{name}" if path else name
-        if known is None:
-            if definition.open:
-                kept[name] = item
-            else:
-                unknown.append(where)
-            continue
-        if item is None:
-            continue
-        cleaned = _value(item, known.type, where, unknown)
-        if cleaned or not _omitted_when_empty(cleaned, known.type):
-            kept[name] = cleaned
-    for name, known in definition.fields.items():
-        if known.default is not None and name not in kept:
-            kept[name] = known.default
-    return kept
-
-
 def _omitted_when_empty(value: Any, kind: Type) -> bool:
     return isinstance(value, dict | list) and kind.form in {"map", "list"}
 
 
-def _value(value: Any, kind: Type, path: str, unknown: list[str]) -> Any:
-    shape = resolve(kind)
-    if isinstance(shape, Definition):
-        return _struct(value, shape, path, unknown)
-    match shape.form:
-        case "list" if isinstance(value, list):
-            element = shape.element or Type("any")
-            return [_value(v, element, f"{path}[{i}]", unknown) for i, v in enumerate(value)]
-        case "map" if isinstance(value, dict):
-            element = shape.element or Type("any")
-            return {k: _value(v, element, f"{path}.{k}", unknown) for k, v in value.items()}
-        case "list" | "map":
-            wanted = "map" if shape.form == "map" else "slice"
-            raise _refuse(value, path, wanted)
-        case "scalar":
-            return _scalar(value, shape.name, path)
-        case _:
-            return value
+class _Decoder:
+    def __init__(self, unknown: list[str], defaults: bool) -> None:  # noqa: FBT001 - private
+        self._unknown = unknown
+        self._defaults = defaults
+
+    def struct(self, value: Any, definition: Definition, path: str) -> Any:
+        if not isinstance(value, dict):
+            raise _refuse(value, path, definition.name)
+        kept = {}
+        for name, item in value.items():
+            known = definition.fields.get(name)
+            where = f"{path}.{name}" if path else name
+            if known is None:
+                if definition.open:
+                    kept[name] = item
+                else:
+                    self._unknown.append(where)
+                continue
+            if item is None:
+                continue
+            cleaned = self._value(item, known.type, where)
+            if cleaned or not self._defaults or not _omitted_when_empty(cleaned, known.type):
+                kept[name] = cleaned
+        if self._defaults:
+            for name, known in definition.fields.items():
+                if known.default is not None and name not in kept:
+                    kept[name] = deep_copy(known.default)
+        return kept
+
+    def _value(self, value: Any, kind: Type, path: str) -> Any:
+        shape = resolve(kind)
+        if isinstance(shape, Definition):
+            return self.struct(value, shape, path)
+        element = shape.element or Type("any")
+        match shape.form:
+            case "list" if isinstance(value, list):
+                return [self._value(v, element, f"{path}[{i}]") for i, v in enumerate(value)]
+            case "map" if isinstance(value, dict):
+                return {k: self._value(v, element, f"{path}.{k}") for k, v in value.items()}
+            case "list" | "map":
+                raise _refuse(value, path, "map" if shape.form == "map" else "slice")
+            case "scalar":
+                return _scalar(value, shape.name, path)
+            case _:
+                return value
 
 
 def _scalar(value: Any, name: str, path: str) -> Any:

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources as package_files
 from typing import Any, Literal
 
 from pipeops.sim.kinds import Resource
 from pipeops.sim.objects import JsonObject
+from pipeops.sim.schema.numbers import pointer_fields
 
 Form = Literal["scalar", "struct", "map", "list", "any"]
 
@@ -36,6 +37,8 @@ class Field:
     list_type: str = ""
     map_type: str = ""
     default: Any = None
+    dotted: bool = False
+    """Whether its container counts as a managed field of its own: it can be absent from an empty object."""
 
     @property
     def associative(self) -> bool:
@@ -100,6 +103,16 @@ def _field(line: str) -> Field:
     return Field(type=_type(kind), **found)
 
 
+def _dotted(definition: str, fields: dict[str, Field]) -> dict[str, Field]:
+    pointers = pointer_fields(definition)
+    return {
+        name: replace(known, dotted=name in pointers)
+        if known.type.form == "struct"
+        else replace(known, dotted=known.type.form in {"list", "map"} and not known.required)
+        for name, known in fields.items()
+    }
+
+
 @cache
 def definitions() -> Mapping[str, Definition]:
     """Every built-in definition by its short name."""
@@ -116,7 +129,9 @@ def definitions() -> Mapping[str, Definition]:
         if head:
             name, _, rest = head.partition(" ")
             scalar = rest.removeprefix(": ") if rest.startswith(":") else ""
-            found[name] = Definition(name, fields, rest == "map=atomic", scalar=scalar)
+            found[name] = Definition(
+                name, _dotted(name, fields), rest == "map=atomic", scalar=scalar
+            )
         head, fields = line, {}
     return found
 
@@ -198,4 +213,5 @@ def _custom_field(name: str, schema: JsonObject, *, required: bool) -> Field:
         list_type=schema.get("x-kubernetes-list-type", ""),
         map_type=schema.get("x-kubernetes-map-type", ""),
         default=schema.get("default"),
+        dotted=True,
     )

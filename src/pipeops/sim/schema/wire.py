@@ -7,14 +7,12 @@ Field numbers come from wire.txt, types from types.txt. The envelope is a prefix
 import base64
 import json
 import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources as package_files
+from collections.abc import Iterator
 from typing import Any
 
 from pipeops.sim.objects import JsonObject, micro_timestamp, timestamp
 from pipeops.sim.schema.model import Definition, Field, Type, definitions, resolve
+from pipeops.sim.schema.numbers import WireField, wire_structs
 
 MAGIC = b"k8s\x00"
 MAX_DEPTH = 64
@@ -23,35 +21,6 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 class MalformedError(ValueError):
     """Not a body that we can read."""
-
-
-@dataclass(frozen=True, slots=True)
-class WireField:
-    """A numbered field; `embedded` names a struct whose fields stand in the outer object."""
-
-    name: str
-    pointer: bool = False
-    embedded: str = ""
-
-
-@cache
-def wire_structs() -> Mapping[str, Mapping[int, WireField]]:
-    """Every struct's fields by number."""
-    text = package_files.files("pipeops.sim.schema").joinpath("wire.txt").read_text()
-    found: dict[str, dict[int, WireField]] = {}
-    for line in text.splitlines():
-        if line.startswith("#"):
-            continue
-        head, *words = line.split(" ")
-        fields: dict[int, WireField] = {}
-        for word in words:
-            name, _, number = word.partition("=")
-            if name.startswith("+"):
-                fields[int(number)] = WireField("", embedded=name[1:])
-            else:
-                fields[int(number)] = WireField(name.rstrip("*"), name.endswith("*"))
-        found[head] = fields
-    return found
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

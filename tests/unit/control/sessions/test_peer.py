@@ -265,3 +265,79 @@ async def test_a_store_that_is_down_is_told_and_is_no_refusal_for_ever() -> None
         (error,) = [m.decode(ErrorMessage) for m in socket.messages() if m.type == "error"]
         assert error.x_code == "unavailable"
         assert socket.closed is not None
+
+
+GO = {"agent_id": "a1", "agent_version": "v1.6.0", "features": {"supports_streaming": True}}
+
+
+async def test_an_agent_of_the_other_dialect_multiplexes_only_after_its_acknowledgement() -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        context = Context(scope)
+        peer, socket = context.peer()
+        await say(peer, "register", GO | {"k8s_service_token": "sa"})
+        assert socket.types() == ["register_success", "gateway_hello"]
+        assert peer.link.session is None
+        instance = context.registry.pick(b"c")
+        assert instance is not None
+        assert instance.credential == Secret("sa")
+        await say(peer, "gateway_hello_ack", {"use_yamux": True}, None)
+        assert peer.link.session is not None
+        await say(peer, "gateway_hello_ack", {"use_yamux": True}, None)
+
+
+async def test_json_in_binary_messages_counts_as_text() -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        peer, socket = Context(scope).peer()
+        peer.link.on_message(envelope.encode("register", GO, request_id="r1", now=NOW))
+        await turns()
+        assert socket.types() == ["register_success", "gateway_hello"]
+
+
+async def test_an_agent_that_reconnects_silently_is_asked_to_register() -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        peer, socket = Context(scope).peer()
+        peer._quiet()
+        (asked,) = socket.messages()
+        assert asked.type == "error"
+        assert "not registered" in asked.decode(ErrorMessage).error
+        await say(peer, "heartbeat", {"agent_id": "a1", "cluster_id": "id-1"}, None)
+        assert socket.types() == []
+        await say(peer, "register", GO)
+        assert socket.types() == ["register_success", "gateway_hello"]
+
+
+async def test_registering_again_renews_the_credential() -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        context = Context(scope)
+        peer, socket = context.peer()
+        await say(peer, "register", GO | {"k8s_service_token": "old"})
+        instance = context.registry.pick(b"c")
+        assert instance is not None
+        instance.lanes[0].ask_to_register()
+        await say(peer, "register", GO | {"k8s_service_token": "new"})
+        assert instance.credential == Secret("new")
+        assert socket.types() == ["register_success", "gateway_hello", "error", "register_success"]
+
+
+async def test_answers_of_the_json_dialect_go_to_whoever_asked() -> None:
+    class Answers:
+        def __init__(self) -> None:
+            self.seen: list[str] = []
+
+        def on_answer(self, message: Any) -> None:
+            self.seen.append(message.type)
+
+        def on_lost(self) -> None:
+            self.seen.append("lost")
+
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        context = Context(scope)
+        peer, _ = context.peer()
+        await say(peer, "register", GO)
+        await say(peer, "proxy_response_end", {}, "early")
+        instance = context.registry.pick(b"c")
+        assert instance is not None
+        answers = instance.lanes[0].answers = Answers()
+        await say(peer, "proxy_response_end", {}, "x")
+        peer.link.on_close(1006, "gone")
+        assert answers.seen == ["proxy_response_end", "lost"]

@@ -174,7 +174,7 @@ def test_header_values_are_strings_or_lists_of_them():
 
 @given(st.binary(max_size=300), st.booleans())
 def test_answer_bodies_round_trip(body, zipped):
-    text = pack_body(gzip.compress(body) if zipped else body)
+    text = pack_body(gzip.compress(body, mtime=0) if zipped else body)
     assert unpack_body(text, "gzip" if zipped else "base64") == body
 
 
@@ -185,8 +185,8 @@ def test_answer_bodies_round_trip(body, zipped):
         ("aGk", UNSET, "base64"),
         ("aGk=", "br", "unknown"),
         ("aGk=", "gzip", "not gzip"),
-        (base64.b64encode(gzip.compress(b"x" * 100)[:-9]).decode(), "gzip", "cut off"),
-        (base64.b64encode(gzip.compress(b"x" * 1001)).decode(), "gzip", "more than"),
+        (base64.b64encode(gzip.compress(b"x" * 100, mtime=0)[:-9]).decode(), "gzip", "cut off"),
+        (base64.b64encode(gzip.compress(b"x" * 1001, mtime=0)).decode(), "gzip", "more than"),
         (base64.b64encode(b"x" * 1001).decode(), "base64", "more than"),
     ],
 )

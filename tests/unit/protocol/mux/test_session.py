@@ -437,3 +437,33 @@ def test_silence_ends_the_session():
     end.session.handle_deadline(now=death)
     assert "keepalive" in end.session.terminated.reason
     assert sink.resets == 1
+
+
+# Streams opened in vain
+
+
+def test_opening_and_resetting_in_a_flood_ends_the_session():
+    end = client(replace(TINY, reset_burst=10, reset_rate=1.0))
+    for stream_id in range(2, 22, 2):
+        end.feed(frame(DATA, SYN, stream_id, 0) + frame(WINDOW_UPDATE, RST, stream_id, 0))
+    assert end.session.terminated is None
+    end.feed(frame(DATA, SYN, 22, 0) + frame(DATA, RST, 22, 0))
+    assert "too fast" in end.session.terminated.reason
+
+
+def test_refused_opens_count_as_well():
+    session = refusing(lambda stream: None)
+    limits = TINY.reset_burst
+    for stream_id in range(2, 2 * limits + 4, 2):
+        assert session.terminated is None
+        session.receive_data(memoryview(frame(DATA, SYN, stream_id, 0)), now=0.0)
+        output(session)
+    assert "too fast" in session.terminated.reason
+
+
+def test_resets_at_an_ordinary_pace_are_fine():
+    end = client(replace(TINY, reset_burst=2, reset_rate=1.0))
+    for second, stream_id in enumerate(range(2, 82, 2)):
+        wire = frame(DATA, SYN, stream_id, 0) + frame(WINDOW_UPDATE, RST, stream_id, 0)
+        end.feed(wire, now=float(second))
+    assert end.session.terminated is None

@@ -28,8 +28,8 @@ class ApiExchange(Protocol):
     def body_sent(self) -> bool:
         """The request has been sent to its end."""
 
-    def on_answer_head(self, answer: ResponseHead) -> bool:
-        """The answer begins; False: it is not wanted, drop the connection."""
+    def on_answer_head(self, answer: ResponseHead, first: memoryview) -> bool:
+        """The answer begins, with what of its body came along; False: no more until the client takes it."""
 
     def on_answer(self, data: memoryview) -> bool:
         """Body bytes as the client shall see them; False: no more until the client takes them."""
@@ -163,7 +163,7 @@ class ApiConnection:
         elif self._head is not None:
             self._on_head(exchange, self._head + bytes(data))
         else:
-            self._on_body(exchange, data)
+            self._pass_on(exchange, data, None)
 
     def on_closed(self, reason: str) -> None:
         """TlsUser: the connection is gone."""
@@ -213,36 +213,48 @@ class ApiConnection:
             framing is _CLOSE and exchange.close_delimited and answer.keep_alive
         )
         self._chunked = ChunkedScanner() if chunked else None
-        if not exchange.on_answer_head(answer):
-            self.drop()
-        elif framing is Framing.NONE:
-            self._keep_alive = self._keep_alive and not len(rest)
-            self._complete(exchange)
-        elif len(rest):
-            self._on_body(exchange, rest)
+        self._pass_on(exchange, rest, answer)
 
-    def _on_body(self, exchange: ApiExchange, data: memoryview) -> None:
-        last = False
-        if self._framing is _LENGTH:
-            self._remaining -= len(data)
-            if self._remaining < 0:
-                self._break(exchange, "it sent more than its Content-Length")
-                return
-            last = not self._remaining
-        elif self._chunked is not None:
-            payload: list[memoryview] | None = [] if self._framing is _CLOSE else None
-            try:
-                used = self._chunked.feed(data, payload)
-            except FramingError as error:
-                self._break(exchange, str(error))
-                return
-            last = self._chunked.done
-            self._keep_alive = self._keep_alive and used == len(data)
-            data = data[:used] if payload is None else memoryview(b"".join(payload))
-        if len(data) and not exchange.on_answer(data) and not last:
-            self._tls.hold()
+    def _pass_on(
+        self, exchange: ApiExchange, data: memoryview, answer: ResponseHead | None
+    ) -> None:
+        """Give body bytes to the client, behind the head of `answer` if they are the first; finds the end."""
+        try:
+            data, last = self._delimit(data)
+        except FramingError as error:
+            self._break(exchange, str(error))
+            return
+        more = True
+        if answer is not None:
+            more = exchange.on_answer_head(answer, data)
+        elif len(data):
+            more = exchange.on_answer(data)
+        if self._exchange is not exchange:  # it dropped us
+            return
         if last:
             self._complete(exchange)
+        elif not more:
+            self._tls.hold()
+
+    def _delimit(self, data: memoryview) -> tuple[memoryview, bool]:
+        """The part of `data` that the client shall see, and whether the body ends there."""
+        framing = self._framing
+        if framing is _LENGTH:
+            self._remaining -= len(data)
+            if self._remaining < 0:
+                raise FramingError("it sent more than its Content-Length")
+            return data, not self._remaining
+        chunked = self._chunked
+        if chunked is not None:
+            payload: list[memoryview] | None = [] if framing is _CLOSE else None
+            used = chunked.feed(data, payload)
+            self._keep_alive = self._keep_alive and used == len(data)
+            piece = data[:used] if payload is None else memoryview(b"".join(payload))
+            return piece, chunked.done
+        if framing is Framing.NONE:
+            self._keep_alive = self._keep_alive and not len(data)
+            return data[:0], True
+        return data, False
 
     def _complete(self, exchange: ApiExchange) -> None:
         self._exchange = None

@@ -138,21 +138,22 @@ class L4Exchange:
 
     # -- ApiExchange -----------------------------------------------------------------------
 
-    def on_answer_head(self, answer: ResponseHead) -> bool:
+    def on_answer_head(self, answer: ResponseHead, first: memoryview) -> bool:
         """ApiExchange."""
         if answer.status == 401:
             # Of the credential we sent, not of the user's: client-go would take it for its own.
+            if self._connection is not None:
+                self._connection.drop()
             self._refused()
             self.fail(503, CREDENTIAL_REFUSED, Hop.KUBE_API, retry_after=5)
-            return False
+            return True
         self._head_seen = True
-        self._client.begin(
-            answer.head,
+        return self._client.begin(
+            answer.head + first,
             answer.framing,
             answer.status,
             reusable=answer.framing is not Framing.CLOSE,
         )
-        return not self._over
 
     def on_answer(self, data: memoryview) -> bool:
         """ApiExchange."""

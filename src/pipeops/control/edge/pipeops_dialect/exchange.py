@@ -224,7 +224,7 @@ class JsonExchange:
             to_head_request=self._head.method == b"HEAD",
             close_delimited=self._watch or not self._minor,
         )
-        self._client.begin(
+        self._paused = not self._client.begin(
             render_head(head, self._framing),
             self._framing,
             head.status,

@@ -10,7 +10,8 @@ def cap_watch(target: bytes, *, seconds: int = MAX_WATCH_SECONDS) -> bytes:
     """The target of a watch with `timeoutSeconds` of at most `seconds`; clients watch again by themselves."""
     found = _TIMEOUT.search(target)
     if found is None:
-        return target + b"&timeoutSeconds=%d" % seconds
+        separator = b"&" if b"?" in target else b"?"
+        return target + separator + b"timeoutSeconds=%d" % seconds
     value = found[2]
     if value.isdigit() and len(value) < 9 and 0 < int(value) <= seconds:
         return target

@@ -1,0 +1,31 @@
+"""What the event loop could not hand to anybody: one record for each bug, none for a connection that merely broke."""
+
+import asyncio
+from typing import Any
+
+from pipeops.runtime.logs import get_logger
+
+log = get_logger(__name__)
+
+
+def report_loop_errors(loop: asyncio.AbstractEventLoop) -> None:
+    """Log unhandled errors of callbacks and transports as ours, instead of asyncio's own way.
+
+    A transport that reports a broken connection (OSError, TLS errors are such) has told its protocol already,
+    which says it in words; the libraries' lines beside that would only hide them.
+    """
+    loop.set_exception_handler(_report)
+
+
+def _report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    # A TLS library hands the class over where there is no instance.
+    kind = error if isinstance(error, type) else type(error)
+    if "transport" in context and issubclass(kind, OSError):
+        return
+    log.error(
+        "unhandled error in the event loop",
+        error=str(error or context.get("message", "")),
+        where=str(context.get("message", "")),
+        exc_info=error if isinstance(error, BaseException) else None,
+    )

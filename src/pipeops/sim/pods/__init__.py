@@ -1,0 +1,1 @@
+"""What runs in the simulated pods: logs, a toy shell on a memory file system, listening ports."""

@@ -1,0 +1,1 @@
+"""The programs of a simulated pod, each a coroutine on a `Process`."""

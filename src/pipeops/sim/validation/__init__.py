@@ -1,0 +1,1 @@
+"""The mistakes that the API server refuses with 422."""

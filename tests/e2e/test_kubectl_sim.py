@@ -1,0 +1,74 @@
+"""Stock kubectl on the simulated cluster, directly and through the tunnel: it must not notice the difference."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.kubectl import Kubectl
+from tests.support.kubectl120 import kubectl120
+from tests.support.kubectl_flows import KubectlFlows
+from tests.support.programs import find_programs
+from tests.support.simulator import Simulator
+from tests.support.stack import Stack
+
+pytestmark = [pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def current() -> Path:
+    """A current kubectl; skips with the reason when there is none."""
+    programs, reason = find_programs()
+    if programs is None:
+        pytest.skip(f"no kubectl: {reason}")
+    return programs.kubectl
+
+
+@pytest.fixture(scope="module")
+def old() -> Path:
+    """kubectl 1.20, which speaks SPDY only; skips with the reason when there is none."""
+    built = kubectl120()
+    if built.path is None:
+        pytest.skip(f"no kubectl 1.20: {built.reason}")
+    return built.path
+
+
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    with Simulator(tmp_path_factory.mktemp("sim")) as running:
+        yield running
+        assert "Traceback" not in running.log
+
+
+@pytest.fixture(scope="module")
+def sim_stack(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Control plane and agent in front of the simulated cluster, as cluster `sim`."""
+    with Stack(tmp_path_factory.mktemp("stack")) as running:
+        running.start_agent("sim", running.add_cluster("sim"), simulator.agent_kubeconfig)
+        yield running
+
+
+@pytest.fixture
+def space(simulator: Simulator) -> Iterator[str]:
+    """A namespace of the test's own."""
+    name = simulator.new_namespace()
+    yield name
+    simulator.admin.delete(f"/api/v1/namespaces/{name}")
+
+
+def through_tunnel(stack: Stack, binary: Path, home: Path) -> Kubectl:
+    """kubectl as ann@example.org, a member of pipeops:admins."""
+    user = stack.add_user("ann@example.org", "pipeops:admins")
+    return Kubectl(binary, stack.kubeconfig("sim", user.token), home)
+
+
+class TestDirect(KubectlFlows):
+    @pytest.fixture
+    def kubectl(self, simulator: Simulator, current: Path, space: str) -> Kubectl:
+        return simulator.kubectl_client(current).within(space)
+
+
+class TestThroughTunnel(KubectlFlows):
+    @pytest.fixture
+    def kubectl(self, sim_stack: Stack, current: Path, space: str, tmp_path: Path) -> Kubectl:
+        return through_tunnel(sim_stack, current, tmp_path).within(space)

@@ -1,0 +1,297 @@
+"""A client's request as JSON messages, and every way its answer can go."""
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeops.control.edge.pipeops_dialect import exchange as module
+from pipeops.control.edge.pipeops_dialect.exchange import JsonExchange
+from pipeops.protocol.exchange.events import RequestHead
+from pipeops.protocol.exchange.native import Framing
+from pipeops.runtime.budget import Budget
+from tests.unit.control.edge.fakes import (
+    REQUEST_ID,
+    FakeClient,
+    FakeLink,
+    answer,
+    json_lane,
+)
+
+
+class Timer:
+    """A TimerHandle and the call it would make."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.fire = call
+        self.stopped = False
+
+    def cancel(self) -> None:
+        self.stopped = True
+
+
+class Bench:
+    """One exchange between a client and a lane."""
+
+    def __init__(
+        self,
+        *,
+        method: bytes = b"GET",
+        watch: bool = False,
+        minor: int = 1,
+        has_body: bool = False,
+        budget: int = 1 << 20,
+        paused: bool = False,
+    ) -> None:
+        self.link = FakeLink()
+        self.link.is_paused = paused
+        self.budget = Budget(budget)
+        self.requests = json_lane(self.link, self.budget)
+        self.registrations = 0
+        self.requests._lane.ask_to_register = self._asked
+        self.client = FakeClient()
+        self.timers: list[Timer] = []
+        head = RequestHead(method, b"/api/v1/pods", [(b"Authorization", b"Bearer t")], 0)
+        self.exchange = JsonExchange(
+            self.requests, self.client, head, REQUEST_ID, self._later, watch=watch, minor=minor
+        )
+        self.exchange.start(has_body=has_body)
+
+    def _asked(self) -> None:
+        self.registrations += 1
+
+    def _later(self, seconds: float, call: Callable[[], None]) -> Any:
+        timer = Timer(call)
+        self.timers.append(timer)
+        return timer
+
+    def say(self, kind: str, **payload: Any) -> None:
+        self.requests.on_answer(answer(f"proxy_response_{kind}", payload))
+
+    def head(self, status: int = 200, **headers: str) -> None:
+        self.say("header", status=status, headers={k: [v] for k, v in headers.items()})
+
+    def chunk(self, data: bytes) -> None:
+        self.say("chunk", data=base64.b64encode(data).decode(), encoding="base64", size=len(data))
+
+    def kinds(self) -> list[str]:
+        return [message["type"] for message in self.link.take()]
+
+
+def test_a_plain_exchange() -> None:
+    bench = Bench()
+    (sent,) = bench.link.take()
+    assert sent["type"] == "proxy_request"
+    assert sent["request_id"] == REQUEST_ID
+    assert sent["payload"] == {
+        "method": "GET",
+        "path": "/api/v1/pods",
+        "query": "",
+        "headers": {"Authorization": ["Bearer t"]},
+        "supports_response_streaming": True,
+    }
+    bench.head(**{"Content-Type": "a/b"})
+    bench.chunk(b"abc")
+    bench.say("end")
+    assert bench.client.framing is Framing.CHUNKED
+    assert bench.client.body == b"3\r\nabc\r\n0\r\n\r\n"
+    assert bench.client.ended == "finished"
+    assert bench.timers[0].stopped
+    assert bench.kinds() == []
+
+
+def test_a_small_body_goes_with_its_request() -> None:
+    bench = Bench(method=b"POST", has_body=True)
+    bench.exchange.on_body(memoryview(b"ab"), False)
+    assert bench.link.take() == []
+    bench.exchange.on_body(memoryview(b"c"), True)
+    (sent,) = bench.link.take()
+    assert base64.b64decode(sent["payload"]["body"]) == b"abc"
+    assert sent["payload"]["body_encoding"] == "base64"
+
+
+def test_a_large_body_is_streamed_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_IN_ONE", 10)
+    bench = Bench(method=b"POST", has_body=True)
+    pieces = [b"a" * 8, b"b" * 8, b"c" * 70_000]
+    for index, piece in enumerate(pieces):
+        bench.exchange.on_body(memoryview(piece), index == 2)
+    first, *chunks, last = bench.link.take()
+    assert first["payload"]["use_streaming"] is True
+    assert "body" not in first["payload"]
+    assert {chunk["type"] for chunk in chunks} == {"proxy_request_chunk"}
+    datas = [base64.b64decode(chunk["payload"]["data"]) for chunk in chunks]
+    assert b"".join(datas) == b"".join(pieces)
+    assert all(len(data) <= 32768 for data in datas)
+    assert last["type"] == "proxy_request_stream_end"
+    assert len(bench.timers) == 1
+
+
+def test_a_full_tunnel_pauses_the_clients_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_IN_ONE", 10)
+    bench = Bench(method=b"POST", has_body=True, paused=True)
+    bench.exchange.on_body(memoryview(b"a" * 20), False)
+    assert bench.client.paused
+    assert bench.link.texts == []
+    bench.link.resume()
+    assert not bench.client.paused
+    assert bench.kinds() == ["proxy_request", "proxy_request_chunk"]
+
+
+def test_a_slow_client_is_served_from_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_HELD", 20)
+    bench = Bench()
+    bench.client.full = True
+    bench.head()
+    bench.chunk(b"first")
+    assert bench.budget.taken == 10
+    bench.say("end")
+    assert bench.client.ended == ""
+    bench.client.full = False
+    bench.exchange.on_client_writable()
+    assert bench.client.body == b"5\r\nfirst\r\n0\r\n\r\n"
+    assert bench.client.ended == "finished"
+    assert bench.budget.taken == 0
+
+
+@pytest.mark.parametrize(("held", "budget"), [(20, 1 << 20), (1 << 20, 20)])
+def test_a_client_beyond_the_bound_is_dropped(
+    monkeypatch: pytest.MonkeyPatch, held: int, budget: int
+) -> None:
+    monkeypatch.setattr(module, "MAX_HELD", held)
+    bench = Bench(budget=budget)
+    bench.client.full = True
+    bench.head()
+    bench.link.take()
+    for _ in range(3):
+        bench.chunk(b"12345")
+    assert "reads too slowly" in bench.client.ended
+    assert bench.kinds() == ["proxy_cancel"]
+    assert bench.budget.taken == 0
+
+
+def test_a_client_that_goes_cancels_and_late_answers_are_dropped() -> None:
+    bench = Bench()
+    bench.head()
+    bench.link.take()
+    bench.exchange.on_client_gone()
+    assert bench.kinds() == ["proxy_cancel"]
+    bench.chunk(b"late")
+    bench.say("end")
+    assert bench.client.body == b""
+    assert bench.client.ended == ""
+
+
+def test_a_request_that_never_left_needs_no_cancel() -> None:
+    bench = Bench(paused=True)
+    bench.exchange.on_client_gone()
+    bench.link.resume()
+    assert bench.kinds() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "status"), [("context deadline exceeded", 504), ("invalid path: x", 400), ("x", 502)]
+)
+def test_a_failure_before_the_head_is_a_status(text: str, status: int) -> None:
+    for kind in ("proxy_error", "proxy_response_abort"):
+        bench = Bench()
+        bench.requests.on_answer(answer(kind, {"error": text}))
+        assert bench.client.ended.startswith(f"{status} ")
+        assert text in bench.client.ended
+
+
+def test_a_failure_in_the_body_is_never_a_clean_end() -> None:
+    bench = Bench()
+    bench.head()
+    bench.chunk(b"x")
+    bench.say("abort", error="EOF")
+    assert bench.client.ended.startswith("aborted")
+    assert not bench.client.body.endswith(b"0\r\n\r\n")
+
+
+def test_a_watch_that_breaks_ends_cleanly() -> None:
+    for end in (
+        lambda bench: bench.say("abort", error="Client.Timeout"),
+        lambda bench: bench.requests.on_lost(),
+    ):
+        bench = Bench(watch=True)
+        bench.head()
+        bench.chunk(b"{}\n")
+        end(bench)
+        assert (bench.client.body, bench.client.ended) == (b"{}\n", "finished")
+        assert not bench.client.reusable
+
+
+def test_a_lost_tunnel_before_the_head_names_the_tunnel() -> None:
+    bench = Bench()
+    bench.requests.on_lost()
+    assert bench.client.ended.startswith("502 tunnel: ")
+
+
+def test_a_whole_answer_survives_the_loss_of_the_tunnel() -> None:
+    bench = Bench()
+    bench.client.full = True
+    bench.head()
+    bench.chunk(b"abc")
+    bench.say("end")
+    bench.requests.on_lost()
+    bench.client.full = False
+    bench.exchange.on_client_writable()
+    assert bench.client.ended == "finished"
+
+
+def test_no_answer_in_time_is_504_and_a_cancel() -> None:
+    bench = Bench()
+    bench.link.take()
+    bench.timers[0].fire()
+    assert bench.client.ended.startswith("504 agent")
+    assert bench.kinds() == ["proxy_cancel"]
+
+
+def test_a_refused_credential_is_not_the_users_fault() -> None:
+    bench = Bench()
+    bench.head(status=401)
+    bench.chunk(b"x")
+    assert bench.client.ended.startswith("503 ")
+    assert bench.registrations == 1
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [("chunk", {"data": "YQ=="})],
+        [("header", {}), ("header", {})],
+        [("end", {})],
+        [("header", {"status": 101})],
+        [("chunk", {"data": "*"})],
+    ],
+)
+def test_answers_out_of_order_or_unusable_break_off(messages: Any) -> None:
+    bench = Bench()
+    bench.link.take()
+    for kind, payload in messages:
+        bench.say(kind, **payload)
+    assert bench.client.ended.startswith(("502 agent", "aborted: agent"))
+    assert bench.kinds() == ["proxy_cancel"]
+
+
+def test_messages_after_the_end_are_nobodys() -> None:
+    bench = Bench()
+    bench.head()
+    bench.say("end")
+    bench.say("end")
+    bench.chunk(b"x")
+    assert bench.client.ended == "finished"
+
+
+def test_head_requests_and_old_clients() -> None:
+    bench = Bench(method=b"HEAD")
+    bench.head(**{"Content-Length": "5"})
+    bench.say("end")
+    assert bench.client.framing is Framing.NONE
+    assert b"Content-Length: 5" in bench.client.head
+    assert bench.client.body == b""
+    bench = Bench(minor=0)
+    bench.head()
+    assert bench.client.framing is Framing.CLOSE
