@@ -28,9 +28,8 @@ from pipeops.runtime.logs import library_logger
 
 WRITE_HIGH_WATER = 128 * 1024  # performance.md §9: enough for throughput, small enough for latency
 READ_BUFFER = 16 * 1024  # grows by itself; 256 KiB would cost that much for every idle agent
-MAX_FRAME = (
-    4 * 1024 * 1024
-)  # ours are 64-256 KiB; a Go peer's largest message is fragmented at 4 KiB
+# Frames of agents: ours are 64-256 KiB, Go clients fragment at 4 KiB. A Go server sends a message as one frame.
+MAX_FRAME = 4 * 1024 * 1024
 MAX_TEXT = 16 * 1024 * 1024  # one JSON message, fragments together
 USER_AGENT = (
     "Go-http-client/1.1"  # firewalls and gateways know agents by it (reference protocol §1.2)
@@ -252,7 +251,7 @@ async def dial(
                 url,
                 ssl_context=ssl_context,
                 websocket_handshake_timeout=handshake_timeout,
-                max_frame_size=MAX_FRAME,
+                max_frame_size=MAX_TEXT + MAX_FRAME,
                 read_buffer_init_size=READ_BUFFER,
                 extra_headers={"User-Agent": USER_AGENT, **headers},
                 max_redirects=0,

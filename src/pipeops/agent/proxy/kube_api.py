@@ -26,11 +26,9 @@ MAX_CACHED_BLOCK = 8 * 1024  # bytes; with the count it bounds what one user can
 
 # Methods a server may be asked twice (as in net/http): the first time it may have acted on it.
 _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+# Segments that a server behind a base path would climb out of it with.
+_CLIMBS = re.compile(rb"(?i)/(?:\.|%2e){1,2}(?:[/;]|%2f|%5c|\\|$)")
 _LINE = re.compile(rb"([A-Z]{1,32}) (/[\x21-\x7e]*) HTTP/1\.1\r\n")
-# The same without . and .. segments, with which a path would climb out of a base path.
-_LINE_BELOW = re.compile(
-    rb"([A-Z]{1,32}) (?![^? ]*/(?:\.|%2[eE]){1,2}(?:[/;? \\]|%2[fF]|%5[cC]))(/[\x21-\x7e]*) HTTP/1\.1\r\n"
-)
 _WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS"))
 _UPGRADE = int(HeadFlag.UPGRADE)
 _CLOSE_DELIMITED = int(HeadFlag.CLOSE_DELIMITED)
@@ -140,7 +138,6 @@ class KubeApiProxy:
         self._host = host.encode()
         self._now = now
         self._base_path = base_path.rstrip(b"/")
-        self._line = _LINE_BELOW if self._base_path else _LINE
         self._rendered: dict[tuple[bytes, bytes], RenderedHead] = {}
 
     def start(
@@ -174,20 +171,13 @@ class KubeApiProxy:
     ) -> None:
         stream = failure.stream
         try:
-            match = self._line.match(head.http_head)
-            if match is None:
-                raise HeadError(400, "malformed request line")
-            rendered = self._render(head.http_head[match.end() :], head.principal)
+            method, target, rendered = self._read(head)
         except IdentityRefused as refusal:
             failure.fail(403, str(refusal), Hop.AGENT)
             return
         except (HeadError, RemoteProtocolError, ValueError) as error:
             failure.fail(400, f"the agent cannot use this request: {error}", Hop.AGENT)
             return
-        if (head.flags & _UPGRADE != 0) is not rendered.upgrade:
-            failure.fail(400, "an upgrade must be named in head and header", Hop.AGENT)
-            return
-        method, target = match.groups()
         length = head.body_length
         chunked = length == UNKNOWN_LENGTH
         exchange = KubeExchange(
@@ -209,7 +199,7 @@ class KubeApiProxy:
         size = len(body)
         if not length and not size:
             if rendered.upgrade:
-                # Nobody would know what a command did that was cut off: its own connection cannot be stale.
+                # Nobody would know what a command did that was cut off: a connection of its own cannot be stale.
                 self.pool.dial(exchange, request)
                 return
             if method in _REPEATABLE:
@@ -223,6 +213,18 @@ class KubeApiProxy:
             request += frame_body(body, last=fin, chunked=chunked)
             stream.consumed(size)
         self.pool.send(exchange, request)
+
+    def _read(self, head: StreamHead) -> tuple[bytes, bytes, RenderedHead]:
+        match = _LINE.match(head.http_head)
+        if match is None:
+            raise HeadError(400, "malformed request line")
+        rendered = self._render(head.http_head[match.end() :], head.principal)
+        if (head.flags & _UPGRADE != 0) is not rendered.upgrade:
+            raise HeadError(400, "an upgrade must be named in head and header")
+        method, target = match.groups()
+        if self._base_path and _CLIMBS.search(target.partition(b"?")[0]):
+            raise HeadError(400, "paths with . or .. segments are refused")
+        return method, target, rendered
 
     def _render(self, block: bytes, principal: bytes) -> RenderedHead:
         key = (block, principal)

@@ -114,6 +114,7 @@ class AgentPeer:
         self._dialled = (dialled_instance, dialled_epoch)
         self._lane: Lane | None = None
         self._registering = False
+        self._waiting: tuple[Envelope, Register] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last_write = 0.0
         self._prompted = -PROMPT_INTERVAL
@@ -174,10 +175,11 @@ class AgentPeer:
                 lane.keep_end(message.decode(StreamEnd))
             case Heartbeat.TYPE:
                 self._on_heartbeat(message.decode(Heartbeat))
-            case Register.TYPE if not self._lane_index and not self._registering:
-                registration = self._register(link, message, message.decode(Register))
-                self._context.scope.spawn(registration, name="register")
-                self._registering = True
+            case Register.TYPE if not self._lane_index:
+                self._waiting = (message, message.decode(Register))
+                if not self._registering:
+                    self._context.scope.spawn(self._register(link), name="register")
+                    self._registering = True
             case Ping.TYPE:
                 now = self._context.wall()
                 pong = Pong(timestamp=envelope.format_time(now))
@@ -200,9 +202,12 @@ class AgentPeer:
         else:
             self._log.warning("unexpected control message", message_type=message.type[:64])
 
-    async def _register(self, link: TunnelLink, message: Envelope, register: Register) -> None:
+    async def _register(self, link: TunnelLink) -> None:
+        """Answer registrations one after the other; of those that wait meanwhile the last counts."""
         try:
-            await self._admit(link, message, register)
+            while self._waiting is not None:
+                (message, register), self._waiting = self._waiting, None
+                await self._admit(link, message, register)
         except StoreError as error:
             self._reject(link, "unavailable", f"the agent cannot be registered now: {error}")
         finally:

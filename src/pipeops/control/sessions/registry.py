@@ -18,7 +18,9 @@ LANE_BIAS = (
     256 * 1024
 )  # recent bytes by which another lane must be less loaded before streams move to it
 LOAD_HALF_LIFE = 0.25  # seconds; "recent" for the load of lanes
-MAX_KEPT_ENDS = 8192  # announced ends whose RST has not arrived yet: all streams, when an API server goes away
+MAX_KEPT_ENDS = (
+    8192  # announced ends whose RST has not arrived yet: all streams, when an API server goes away
+)
 MAX_END_TEXT = 1024  # characters
 
 
