@@ -182,6 +182,7 @@ def _connection(
             heartbeat=settings.heartbeat_interval_connected or 5.0,
         ),
         tunnel_enabled=settings.tunnel_enabled,
+        reconnect=settings.reconnect_enabled,
     )
 
 
@@ -207,7 +208,11 @@ def _token_to_send(settings: AgentSettings, access: KubeAccess) -> Secret[str] |
 
 
 def _pool_limits(settings: AgentSettings) -> PoolLimits:
-    return PoolLimits(connect_timeout=settings.dial_timeout, idle_timeout=settings.idle_timeout)
+    return PoolLimits(
+        connect_timeout=settings.dial_timeout,
+        head_timeout=max(PoolLimits().head_timeout, settings.request_timeout),
+        idle_timeout=settings.idle_timeout,
+    )
 
 
 class _ApiServerAddress:
