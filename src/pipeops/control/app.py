@@ -34,6 +34,7 @@ from pipeops.control.store.opening import Store, open_store
 from pipeops.http1.tls import server_context
 from pipeops.protocol.limits import Limits
 from pipeops.runtime.clock import Clock
+from pipeops.runtime.heap import keep_freed_memory
 from pipeops.runtime.logs import get_logger
 from pipeops.runtime.signals import shutdown_event
 from pipeops.runtime.tasks import OnError, TaskScope
@@ -49,6 +50,7 @@ GC_THRESHOLD = 50_000  # performance.md §7: collections cost more than the hot 
 
 def run(settings: ControlSettings) -> int:
     """Run the control plane until SIGTERM or SIGINT; returns the exit code."""
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_main(settings))
     return 0

@@ -17,6 +17,10 @@ from pipeops.protocol.mux.frames import UINT32_MAX
 # growth stops between 1.5 and 3 times bandwidth times delay.
 _ROUND_TRIPS_PER_HALF_WINDOW: Final = 1.5
 
+# Within a machine or a data centre the wire is not what a sender waits for: it is the turns of the
+# two event loops in between. A window must cover those, or bytes wait in backlogs for credit.
+_SHORTEST_ROUND_TRIP: Final = 0.002
+
 
 class Windows:
     """Window accounting of one stream; base of `Stream`, so that no further object is needed.
@@ -71,7 +75,7 @@ class WindowBudget:
         size = windows.receive_size
         if rtt is None or size >= self._max_window:
             return 0
-        if now - windows.epoch > rtt * _ROUND_TRIPS_PER_HALF_WINDOW:
+        if now - windows.epoch > max(rtt, _SHORTEST_ROUND_TRIP) * _ROUND_TRIPS_PER_HALF_WINDOW:
             return 0
         growth = min(size, self._max_window - size, self.spare)
         self.spare -= growth
