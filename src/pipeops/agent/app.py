@@ -29,6 +29,7 @@ from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.limits import Limits
 from pipeops.runtime.backoff import Backoff
 from pipeops.runtime.clock import Clock
+from pipeops.runtime.heap import keep_freed_memory
 from pipeops.runtime.logs import get_logger
 from pipeops.runtime.loop_errors import report_loop_errors
 from pipeops.runtime.secrets import Secret
@@ -48,6 +49,7 @@ def run(settings: AgentSettings) -> int:
     Raises:
         PipeOpsError: settings, cluster access or the first registration failed; the text is for people.
     """
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_main(settings))
     return 0

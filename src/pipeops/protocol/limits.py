@@ -39,7 +39,7 @@ class Limits:
     #: What may wait in all streams of a session before every further `send` says "stop" and
     #: no stream may be opened.
     max_pending_total: int = 32 * MIB
-    #: Bytes one stream may add to a batch before the next one has its turn.
+    #: Bytes one stream may add to a batch before the next one has its turn; `max_frame` if none waits.
     #: 16 KiB keeps small answers quick beside a download, at the price of more frames.
     quantum: int = 32 * KIB
     #: A batch (one WebSocket message) takes no further frame once it is this long. 64 KiB favours

@@ -75,7 +75,7 @@ class Outbound(Generic[S]):
         self.load = 0
         self.now = now
         self.keepalive = Keepalive(limits, now)
-        self.scheduler = Scheduler(limits.quantum)
+        self.scheduler = Scheduler(limits.quantum, limits.max_frame)
         self.window_budget = WindowBudget(
             initial=limits.initial_window,
             max_window=limits.max_window,

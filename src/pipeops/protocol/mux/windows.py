@@ -17,6 +17,10 @@ from pipeops.protocol.mux.frames import UINT32_MAX
 # Each decision at most doubles, so that one wrong measurement cannot take the whole budget.
 _AIM: Final = 3
 
+# Within a machine or a data centre the wire is not what a sender waits for: it is the turns of the
+# two event loops in between. A window must cover those, or bytes wait in backlogs for credit.
+_SHORTEST_ROUND_TRIP: Final = 0.002
+
 
 class Windows:
     """Window accounting of one stream; base of `Stream`, so that no further object is needed.
@@ -74,6 +78,7 @@ class WindowBudget:
         size = windows.receive_size
         if rtt is None or size >= self._max_window:
             return 0
+        rtt = max(rtt, _SHORTEST_ROUND_TRIP)
         elapsed = now - windows.epoch
         if elapsed <= 0 or elapsed < rtt:
             return 0
