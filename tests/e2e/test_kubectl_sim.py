@@ -41,9 +41,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="module")
-def sim_stack(
-    simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
+def sim_stack(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Control plane and agent in front of the simulated cluster, as cluster `sim`."""
     with Stack(tmp_path_factory.mktemp("stack")) as running:
         running.start_agent("sim", running.add_cluster("sim"), simulator.agent_kubeconfig)

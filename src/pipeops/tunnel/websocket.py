@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from picows import (
+    WSError,
     WSFrame,
     WSHandshakeError,
     WSListener,
@@ -32,6 +33,8 @@ MAX_FRAME = (
 MAX_TEXT = 16 * 1024 * 1024  # one JSON message, fragments together
 CLOSE_TIMEOUT = 5.0  # seconds for a close frame to leave
 CLOSE_REASON_LIMIT = 120  # RFC 6455 §5.5: control frames carry at most 125 bytes
+
+PEER_ERRORS = (WSError,)  # what the library raises about a peer, where nobody can catch it
 
 _BINARY, _TEXT, _CONTINUATION = WSMsgType.BINARY, WSMsgType.TEXT, WSMsgType.CONTINUATION
 _PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
@@ -70,6 +73,7 @@ class TunnelSocket(WSListener):
 
     Attributes:
         whole_messages: hand binary messages over whole, as text, until multiplexing begins.
+        opened: the handshake was completed, whatever became of the connection since.
     """
 
     def __init__(self, handler: SocketHandler) -> None:
@@ -80,6 +84,7 @@ class TunnelSocket(WSListener):
         self._in_pieces = True  # … and whether they are passed on as they come
         self._text = bytearray()
         self.whole_messages = False
+        self.opened = False
         self._close = (1006, "connection lost")
         self.peer = "-"
         self.response_headers: Mapping[str, str] = {}
@@ -89,6 +94,7 @@ class TunnelSocket(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """picows: the handshake is complete."""
         self._transport = transport
+        self.opened = True
         under = transport.underlying_transport
         under.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         name = under.get_extra_info("peername")
@@ -255,6 +261,8 @@ async def dial(
         raise HandshakeRefused(
             status, fields, (error.raw_body or b"")[:2048], str(error)
         ) from error
+    if not socket.opened:  # picows reports a connection that ends within the handshake as a success
+        raise ConnectionAbortedError
     return socket
 
 
