@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is slow, not wrong: no example is judged by its time. tests/property has profiles of its own.
+settings.register_profile("quick", deadline=None, max_examples=50)
+settings.load_profile("quick")
 import structlog
 
 pytest.register_assert_rewrite("tests.support.kubectl_flows", "tests.support.kubectl_matrix")

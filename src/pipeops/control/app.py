@@ -6,17 +6,15 @@ import gc
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from socket import AF_UNIX, socket
 
-import uvicorn
 import uvloop
 
 from pipeops import __version__
-from pipeops.control.api.app import create_app
 from pipeops.control.api.directory import LocalDirectory
 from pipeops.control.api.services import ApiServices
 from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
@@ -31,7 +29,7 @@ from pipeops.control.sessions.acceptor import AgentAcceptor
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.control.settings import ControlSettings
 from pipeops.control.store.clusters import ClusterStore
-from pipeops.control.store.errors import NotFound, StoreError
+from pipeops.control.store.errors import NotFound
 from pipeops.control.store.opening import Store, open_store
 from pipeops.errors import PipeOpsError
 from pipeops.http1.tls import server_context
@@ -128,7 +126,7 @@ class ControlPlane:
         ):
             api_socket = Path(directory) / "api.sock"
             async with (
-                TaskScope("control", on_error=OnError.CANCEL, report=_service_failed) as services,
+                TaskScope("control", on_error=OnError.CANCEL, report=_report_bugs) as services,
                 TaskScope("requests", on_error=OnError.ISOLATE) as requests,
             ):
                 listener = self._listener(requests, api_socket)
@@ -212,18 +210,12 @@ class ControlPlane:
                 version=__version__,
             )
 
-        try:
-            await listener.run(
-                settings.listen_host,
-                settings.listen_port,
-                ssl_context=context,
-                on_listening=on_listening,
-            )
-        except OSError as error:
-            raise CannotStart(
-                f"{settings.listen_host}:{settings.listen_port} cannot be listened on: {os.strerror(error.errno or 0)}",
-                "choose another address or port with --listen, or stop what uses this one",
-            ) from error
+        await listener.run(
+            settings.listen_host,
+            settings.listen_port,
+            ssl_context=context,
+            on_listening=on_listening,
+        )
 
     async def _serve_api(self, path: Path) -> None:
         services = ApiServices(
@@ -235,13 +227,15 @@ class ControlPlane:
             version=__version__,
             report=_report,
         )
-        config = uvicorn.Config(
-            create_app(services), lifespan="off", log_config=None, access_log=False, ws="none"
-        )
         with socket(AF_UNIX) as listening:
+            # Requests that come before the application is there wait in the backlog.
             listening.bind(str(path))
             listening.listen(API_BACKLOG)
-            await _ApiServer(config).serve(sockets=[listening])
+            # A second of imports: agents and kubectl need not wait for the operators' API.
+            api = await asyncio.to_thread(import_module, "pipeops.control.api.server")
+            server = api.ApiServer(services)
+            _settle_memory()
+            await server.serve(sockets=[listening])
 
     async def _watch_tokens(self) -> None:
         def failed(error: Exception) -> None:
@@ -252,12 +246,17 @@ class ControlPlane:
             group.create_task(self.cluster_authenticator.watch(RECHECK_INTERVAL, failed))
 
 
-class _ApiServer(uvicorn.Server):
-    """uvicorn without its signal handlers: the process has its own."""
+def _settle_memory() -> None:
+    """What lives now lives for long: never look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 50, 50)
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+
+def _report_bugs(name: str, error: Exception) -> None:
+    """Failures that a person can act on come out of `run` as one line; anything else is a bug and needs its traceback."""
+    if not isinstance(error, PipeOpsError | OSError):
+        log_failure(name, error)
 
 
 class _ClusterNames:
@@ -289,12 +288,6 @@ class _Timestamp:
             self._second = second
             self._date = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}".encode()
         return b"%b.%03dZ" % (self._date, (now - second) * 1000)
-
-
-def _service_failed(name: str, error: Exception) -> None:
-    """A failure that has words for people is said once, by the command line; anything else is a bug."""
-    if not isinstance(error, PipeOpsError | StoreError):
-        log_failure(name, error)
 
 
 def _report(request_id: str, error: Exception) -> None:

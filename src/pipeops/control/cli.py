@@ -1,5 +1,7 @@
 """Command line of pipeops-control."""
 
+import errno
+import socket
 import ssl
 import sys
 from pathlib import Path
@@ -8,9 +10,7 @@ from typing import Any, Literal, cast
 import click
 
 from pipeops import __version__
-from pipeops.control.app import run
 from pipeops.control.settings import ControlSettings
-from pipeops.control.store.errors import StoreError
 from pipeops.errors import PipeOpsError
 from pipeops.runtime import logs
 
@@ -90,17 +90,35 @@ def command(**options: Any) -> None:
 
 
 def _run(settings: ControlSettings) -> int:
+    # Imported late: `--help` and wrong options need none of it.
+    from pipeops.control.app import run  # noqa: PLC0415
+
     try:
         return run(settings)
-    except (StoreError, PipeOpsError) as error:
-        message = f"{error}; {hint}" if (hint := getattr(error, "hint", "")) else str(error)
+    except PipeOpsError as error:
+        hint = getattr(error, "hint", "")
+        message = f"{error}; {hint}" if hint else str(error)
     except ssl.SSLError as error:
         message = f"the TLS certificate or key cannot be used: {error.reason or error}"
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        message = f"{error.strerror or error}{where}"
+        message = _explain(error, settings)
     click.echo(f"pipeops-control: {message}", err=True)
     return EXIT_FAILURE
+
+
+def _explain(error: OSError, settings: ControlSettings) -> str:
+    """Which file or address cannot be used, why, and what to do."""
+    address = f"{settings.listen_host}:{settings.listen_port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"another program listens on {address} already; stop it, or choose another address with --listen"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{address} is no address of this machine; choose another with --listen"
+    if error.errno == errno.EACCES and not error.filename:
+        return f"this user may not listen on {address}; choose a port above 1023 with --listen"
+    if isinstance(error, socket.gaierror):
+        return f"{settings.listen_host!r} is no address that can be listened on; choose another with --listen"
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
 
 
 def main() -> None:

@@ -11,7 +11,10 @@ MAX_HEAD_BYTES = (
     64 * 1024
 )  # fits 60 groups of impersonation; nginx 32 KiB, Go 1 MiB, GKE 8 KiB (threats.md S-31)
 
-REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
+# CONNECT has framing rules of its own (RFC 9110 §9.3.6) and is for proxies of another kind.
+REQUEST_LINE = re.compile(
+    rb"(?!CONNECT )([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n"
+)
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*")
 _DIGITS = re.compile(rb"[0-9]{1,15}")
 
@@ -83,6 +86,15 @@ def read_request_line(data: bytes) -> re.Match[bytes]:
             raise HeadError(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
         raise HeadError(400, "malformed request line")
     return match
+
+
+def objection_to_start(data: bytes) -> tuple[int, str] | None:
+    """Why an incomplete request head that starts like this need not be waited for: status and text, or None."""
+    if len(data) > MAX_HEAD_BYTES:
+        return 431, f"request head larger than {MAX_HEAD_BYTES} bytes"
+    if data[:1] in (b"\x16", b"\x80"):
+        return 400, "this port speaks plain HTTP, the client speaks TLS"
+    return None
 
 
 def parse_head(head: bytes) -> RequestHead:

@@ -15,6 +15,7 @@ from pipeops.http1.head import (
     REQUEST_LINE,
     HeaderBlock,
     HeadError,
+    objection_to_start,
     parse_head,
     read_request_line,
 )
@@ -55,28 +56,11 @@ class ClientConnection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_block",
-        "_body_paused",
-        "_body_remaining",
-        "_buffer",
-        "_chunked",
-        "_close_after",
-        "_edge",
-        "_exchange",
-        "_grants",
-        "_head_sent",
-        "_request",
-        "_sent",
-        "_state",
-        "_status",
-        "_tail",
-        "_transport",
-        "_write_paused",
-        "peer",
-        "permit",
-        "since",
+        "_block", "_body_paused", "_body_remaining", "_buffer", "_chunked", "_close_after",
+        "_edge", "_exchange", "_grants", "_head_sent", "_reading_paused", "_request", "_sent",
+        "_state", "_status", "_tail", "_transport", "_write_paused", "peer", "permit", "since",
         "tls",
-    )
+    )  # fmt: skip
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
@@ -91,6 +75,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._chunked: ChunkedScanner | None = None
         self._body_remaining = 0
         self._body_paused = False
+        self._reading_paused = False
         self._write_paused = False
         self._head_sent = False
         self._close_after = False
@@ -105,7 +90,6 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: a client connected."""
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")  # noqa: S101
         self._transport = transport  # type: ignore[assignment]  # uvloop's transports are not asyncio's class
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)  # type: ignore[union-attr]
         peer = transport.get_extra_info("peername")
@@ -119,8 +103,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         """asyncio: the client is gone."""
         self._edge.connections.discard(self)
         self._transport = None
-        for grant in self._grants:
-            grant.on_revoked.discard(self.revoked)
+        self._drop_grants()
         exchange, self._exchange = self._exchange, None
         if self._state in (_BUSY, _RAW):
             self._log("client gone" if self._state == _BUSY else "closed")
@@ -180,14 +163,13 @@ class ClientConnection(asyncio.BufferedProtocol):
             data = data[2:]
         end = data.find(b"\r\n\r\n") + 4
         if end < 4 or end > MAX_HEAD_BYTES:
-            if len(data) > MAX_HEAD_BYTES:
-                self._refuse(431, f"request head larger than {MAX_HEAD_BYTES} bytes")
-            elif data[:1] in (b"\x16", b"\x80"):
-                self._refuse(400, "this port speaks plain HTTP, the client speaks TLS")
-            else:
-                if not self._buffer:
-                    self.since = self._edge.now()
-                self._buffer = data
+            problem = objection_to_start(data)
+            if problem is not None:
+                self._refuse(*problem)
+                return
+            if not self._buffer:
+                self.since = self._edge.now()
+            self._buffer = data
             return
         self._buffer = b""
         try:
@@ -239,7 +221,9 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._buffer, rest = rest, b""
         exchange = self._edge.router.open(request, self)
         if exchange is None:  # answered, taken over, or decided later: see attach()
-            self._hold(request, rest)
+            if rest and self._state == _BUSY and self._request is request:
+                self._buffer += rest
+                self._pause_if_flooded()
             return
         if self._state != _BUSY or self._request is not request:
             return  # answered, and perhaps gone on, before open() returned
@@ -249,11 +233,6 @@ class ClientConnection(asyncio.BufferedProtocol):
         if rest:
             self._on_busy(memoryview(rest))
 
-    def _hold(self, request: ClientRequest, rest: bytes) -> None:
-        if rest and self._state == _BUSY and self._request is request:
-            self._buffer += rest
-            self._pause_if_flooded()
-
     def attach(self, exchange: Exchange) -> None:
         """Name the exchange of the current request later than in `open` (after an asynchronous decision)."""
         if self._state != _BUSY:
@@ -261,18 +240,16 @@ class ClientConnection(asyncio.BufferedProtocol):
             return
         self._exchange = exchange
         request = self._request
-        if request and request.block.expect_continue and self._body_remaining and self._transport:
+        waits = request is not None and request.minor and request.block.expect_continue
+        if waits and self._body_remaining and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.resume_body()
-        if self._buffer and self._body_remaining:
-            rest, self._buffer = self._buffer, b""
-            self._on_busy(memoryview(rest))
 
     # -- bodies ----------------------------------------------------------------------------
 
     def _on_busy(self, data: memoryview) -> None:
         exchange = self._exchange
-        if exchange is None or not self._body_remaining or self._body_paused:
+        if exchange is None or not self._body_remaining or self._body_paused or self._buffer:
             self._buffer += bytes(data)
             self._pause_if_flooded()
             return
@@ -287,6 +264,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         if len(rest):
             self._buffer += bytes(rest)
             self._pause_if_flooded()
+            if self._state == _HEAD:  # answered while it took the last of the body
+                self._next_pipelined()
 
     def _on_chunked(
         self, chunked: ChunkedScanner, exchange: Exchange, data: memoryview
@@ -308,23 +287,34 @@ class ClientConnection(asyncio.BufferedProtocol):
         return data[used:]
 
     def _pause_if_flooded(self) -> None:
-        if len(self._buffer) > MAX_PIPELINED and self._transport is not None:
+        if len(self._buffer) > MAX_PIPELINED:
+            self._pause_reading()
+
+    def _pause_reading(self) -> None:
+        if self._transport is not None and not self._reading_paused:
+            self._reading_paused = True
             self._transport.pause_reading()
+
+    def _read_on(self) -> None:
+        """Read again, unless the cluster is slow or what was read before still waits."""
+        if self._reading_paused and not self._body_paused and len(self._buffer) <= MAX_PIPELINED:
+            self._reading_paused = False
+            if self._transport is not None:
+                self._transport.resume_reading()
 
     def pause_body(self) -> None:
         """Client: the way to the cluster is full."""
         self._body_paused = True
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._pause_reading()
 
     def resume_body(self) -> None:
         """Client: the way to the cluster takes bytes again."""
         self._body_paused = False
-        if self._buffer and self._state == _BUSY and self._body_remaining and self._exchange:
+        upgrade = self._block is not None and self._block.upgrade is not None
+        if self._buffer and self._state == _BUSY and self._body_remaining and not upgrade:
             rest, self._buffer = self._buffer, b""
             self._on_busy(memoryview(rest))
-        if self._transport is not None and not self._body_paused:
-            self._transport.resume_reading()
+        self._read_on()
 
     # -- answers ---------------------------------------------------------------------------
 
@@ -344,6 +334,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             early, self._buffer = self._buffer, b""
             if early and self._exchange is not None:
                 self._exchange.on_body(memoryview(early), False)
+            self._read_on()
         return not self._write_paused
 
     def write(self, data: bytes | memoryview) -> bool:
@@ -372,10 +363,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._state = _HEAD
         self._request = None
         self.since = now
-        if self._body_paused or len(self._buffer) > MAX_PIPELINED:
-            self._body_paused = False
-            if transport is not None:
-                transport.resume_reading()
+        self._body_paused = False
+        if self._reading_paused:
+            self._read_on()
         if self._buffer:  # in a turn of its own: pipelined requests must not nest
             asyncio.get_running_loop().call_soon(self._next_pipelined)
 
@@ -383,6 +373,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self._state == _HEAD and self._buffer:
             data, self._buffer = self._buffer, b""
             self._on_head(data)
+            self._read_on()
 
     def abort(self, reason: str) -> None:
         """Client: the response cannot be completed."""
@@ -444,16 +435,29 @@ class ClientConnection(asyncio.BufferedProtocol):
             raise ConnectionResetError("the client is gone")
         self._edge.connections.discard(self)
         self._state = _CLOSED
-        self._transport = None
         early, self._buffer = self._buffer, b""
+        self._body_paused = False
+        self._read_on()
+        self._transport = None
+        self._drop_grants()
         line = b"%b %b HTTP/1.%d\r\n" % (request.method, request.target, request.minor)
         return transport, line + self._tail + early
 
     def hold_grant(self, grant: Grant) -> None:
         """The connection acts for this grant: its revocation ends the connection (threats.md S-12)."""
-        if grant not in self._grants:
+        if grant not in self._grants and self._transport is not None:
             self._grants.add(grant)
             grant.on_revoked.add(self.revoked)
+
+    def _drop_grants(self) -> None:
+        for grant in self._grants:
+            grant.on_revoked.discard(self.revoked)
+        self._grants.clear()
+
+    @property
+    def is_gone(self) -> bool:
+        """Nobody listens any more."""
+        return self._transport is None or self._state == _CLOSED
 
     def revoked(self) -> None:
         """A token used on this connection was revoked, or expired."""

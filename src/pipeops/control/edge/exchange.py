@@ -29,7 +29,7 @@ class ClientRequest:
     body_length: int | None
     request_id: bytes
     peer: str
-    started: float
+    started: float = 0.0
     user: bytes = b"-"
 
     @property

@@ -39,13 +39,13 @@ class KubeExchange:
     """
 
     __slots__ = (
+        "_bodiless",
         "_buffer",
         "_client",
         "_close_delimited",
         "_done",
         "_framing",
         "_guard",
-        "_head_request",
         "_held",
         "_take_end",
         "stream",
@@ -59,16 +59,16 @@ class KubeExchange:
         self._buffer: bytes | None = b""  # preface and head while they are incomplete, then None
         self._framing = Framing.NONE
         self._guard: AnswerGuard | None = None
-        self._head_request = False
         self._close_delimited = watch
         self._held = 0
         self._done = False
+        self._bodiless = False
         self.stream: Stream | None = None
 
     def start(self, stream: Stream, request: ClientRequest, path: bytes, principal: bytes) -> None:
         """Send the stream head; the body follows through on_body."""
         self.stream = stream
-        self._head_request = request.method == b"HEAD"
+        self._bodiless = request.method == b"HEAD"
         block = request.block
         flags = _NONE_FLAGS
         if block.upgrade is not None:
@@ -105,7 +105,7 @@ class KubeExchange:
             taken = self._begin(received)
             if self._buffer is not None:
                 if fin and not self._done:
-                    self._end("the agent ended the stream before it answered", 502, Hop.AGENT)
+                    self._reset_and_end("the agent ended the stream before it answered")
                 return
         else:
             if self._breaks_its_word(data):
@@ -128,6 +128,10 @@ class KubeExchange:
         except RemoteProtocolError as error:
             self._reset_and_end(str(error))
             return True
+        if self._bodiless and preface.framing is not Framing.NONE:
+            # The client would take the body for the answer to its next request, perhaps to another cluster.
+            self._reset_and_end("the agent answers a HEAD request with a body")
+            return True
         if len(received) < PREFACE_BYTES + preface.head_length:
             return True
         self._framing = framing = preface.framing
@@ -137,7 +141,7 @@ class KubeExchange:
                 received[PREFACE_BYTES:end],
                 framing,
                 preface.status,
-                to_head_request=self._head_request,
+                to_head_request=self._bodiless,
             )
             guard.take(memoryview(received)[end:])
         except FramingError as error:

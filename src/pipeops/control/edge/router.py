@@ -134,6 +134,8 @@ class Router:
                 503, f"{error}; {error.hint}", Hop.CONTROL_PLANE, retry_after=RETRY_AFTER
             )
             return
+        if connection.is_gone:
+            return  # a request nobody waits for must not be carried out
         exchange = self._open_for(request, connection, grant)
         if exchange is not None:
             connection.attach(exchange)

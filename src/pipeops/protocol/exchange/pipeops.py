@@ -51,6 +51,8 @@ from pipeops.protocol.messages.proxying import (
 )
 
 CHUNK_BYTES: Final = 32 * 1024  # raw bytes of one proxy_response_chunk at most (§2.5.4)
+MAX_CHUNK: Final = 4 * 1024 * 1024  # of an answer read here; peers send CHUNK_BYTES
+MAX_WHOLE: Final = 32 * 1024 * 1024  # of an answer in one message
 MIN_GZIP: Final = 1024  # buffered bodies from here on are compressed for transport (§2.5.3)
 MIN_BINARY: Final = 10 * 1024  # buffered bodies from here on leave in the binary frame (§3.2)
 
@@ -318,7 +320,7 @@ def read_answer(message: Envelope) -> tuple[AnswerEvent, ...]:
             return (_response_head(header.status, header.headers),)
         case ProxyResponseChunk.TYPE:
             chunk = message.decode(ProxyResponseChunk)
-            return _chunks(unpack_body(chunk.data, chunk.encoding))
+            return _chunks(unpack_body(chunk.data, chunk.encoding, max_body=MAX_CHUNK))
         case ProxyResponseEnd.TYPE:
             return (BodyEnd(),)
         case ProxyResponseAbort.TYPE:
@@ -328,7 +330,8 @@ def read_answer(message: Envelope) -> tuple[AnswerEvent, ...]:
         case ProxyResponse.TYPE:
             answer = message.decode(ProxyResponse)
             head = _response_head(answer.status, answer.headers)
-            return (head, *_chunks(unpack_body(answer.body, answer.encoding)), BodyEnd())
+            body = unpack_body(answer.body, answer.encoding, max_body=MAX_WHOLE)
+            return (head, *_chunks(body), BodyEnd())
         case _:
             return ()
 

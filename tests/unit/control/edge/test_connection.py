@@ -16,6 +16,7 @@ from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.principal import Principal
 from pipeops.protocol.exchange.status import Hop
 from tests.support.transports import RecordingTransport, feed
+from tests.support.turns import turns
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 GET = b"GET /k8s/a/x HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -338,3 +339,80 @@ async def test_a_later_decision_for_a_client_that_left_is_told_so() -> None:
     exchange = Recorder()
     connection.attach(exchange)
     assert exchange.gone
+
+
+async def test_a_flood_of_pipelined_requests_is_read_no_faster_than_it_is_answered() -> None:
+    edge = FakeEdge()
+    connection, transport = connect(edge)
+
+    def answer(_request: ClientRequest, to: ClientConnection) -> None:
+        to.answer(200, OK, b"hi")
+
+    feed(connection, GET)
+    flood = GET * (2 * MAX_PIPELINED // len(GET))
+    feed(connection, flood)
+    assert not transport.reading
+    edge.decide = answer
+    connection.begin(OK, Framing.LENGTH, 200, reusable=True)
+    connection.finish()
+    assert not transport.reading, "there is more than enough to answer"
+    while not transport.reading:
+        await turns(1)
+    assert len(connection._buffer) <= MAX_PIPELINED
+    while connection._buffer:
+        await turns(1)
+    assert len(edge.requests) == 1 + flood.count(b"GET")
+
+
+async def test_early_bytes_beyond_the_bound_do_not_stall_an_upgrade() -> None:
+    edge = FakeEdge()
+    connection, transport = connect(edge)
+    feed(
+        connection,
+        b"GET /x HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n",
+    )
+    early = bytes(MAX_PIPELINED + 1)
+    feed(connection, early)
+    assert not transport.reading
+    connection.begin(b"HTTP/1.1 101 Switching\r\n\r\n", Framing.UPGRADE, 101, reusable=False)
+    assert edge.exchanges[0].body == early
+    assert transport.reading
+
+
+async def test_the_body_of_an_upgrade_is_never_taken_out_of_order() -> None:
+    edge = FakeEdge()
+    connection, _ = connect(edge)
+    feed(
+        connection,
+        b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nConnection: upgrade\r\nUpgrade: SPDY/3.1\r\n\r\nab",
+    )
+    feed(connection, b"cd")
+    assert edge.exchanges[0].body in (b"", b"abcd")
+
+
+async def test_a_token_does_not_keep_connections_that_are_over() -> None:
+    edge = FakeEdge()
+    connection, _ = connect(edge)
+    grant = Grant(Principal("ann"), "t1", Role.USER, None, None)
+    connection.hold_grant(grant)
+    connection.connection_lost(None)
+    connection.hold_grant(grant)
+    assert not grant.on_revoked
+    assert connection.is_gone
+
+    connection, _ = connect(edge)
+    feed(connection, GET)
+    connection.hold_grant(grant)
+    connection.take_over()
+    assert not grant.on_revoked
+
+
+async def test_connect_is_no_method_here() -> None:
+    edge = FakeEdge()
+    connection, transport = connect(edge)
+    feed(connection, GET)
+    edge.exchanges.clear()
+    connection.begin(OK, Framing.LENGTH, 200, reusable=True)
+    connection.finish()
+    feed(connection, GET.replace(b"GET", b"CONNECT"))
+    assert transport.closed
