@@ -37,6 +37,7 @@ from pipeops.runtime.settings import Problem, SettingsError
 from pipeops.runtime.signals import shutdown_event, state_report
 from pipeops.runtime.supervisor import Service, Supervisor
 from pipeops.runtime.tasks import OnError, TaskScope
+from pipeops.tunnel.websocket import PEER_ERRORS
 
 log = get_logger(__name__)
 
@@ -56,7 +57,7 @@ def run(settings: AgentSettings) -> int:
 
 
 async def _main(settings: AgentSettings) -> None:
-    report_loop_errors(asyncio.get_running_loop())
+    report_loop_errors(asyncio.get_running_loop(), of_peers=PEER_ERRORS)
     clock = Clock()
     access = _cluster_access(settings, clock)
     identity = Identity(

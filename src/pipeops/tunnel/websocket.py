@@ -37,6 +37,8 @@ USER_AGENT = (
 CLOSE_TIMEOUT = 5.0  # seconds for a close frame to leave
 CLOSE_REASON_LIMIT = 120  # RFC 6455 §5.5: control frames carry at most 125 bytes
 
+PEER_ERRORS = (WSError,)  # what the library raises about a peer, where nobody can catch it
+
 _BINARY, _TEXT, _CONTINUATION = WSMsgType.BINARY, WSMsgType.TEXT, WSMsgType.CONTINUATION
 _PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
 
@@ -74,6 +76,7 @@ class TunnelSocket(WSListener):
 
     Attributes:
         whole_messages: hand binary messages over whole, as text, until multiplexing begins.
+        opened: the handshake was completed, whatever became of the connection since.
     """
 
     def __init__(self, handler: SocketHandler) -> None:
@@ -84,6 +87,7 @@ class TunnelSocket(WSListener):
         self._in_pieces = True  # … and whether they are passed on as they come
         self._text = bytearray()
         self.whole_messages = False
+        self.opened = False
         self._close = (1006, "connection lost")
         self.peer = "-"
         self.response_headers: Mapping[str, str] = {}
@@ -93,6 +97,7 @@ class TunnelSocket(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """picows: the handshake is complete."""
         self._transport = transport
+        self.opened = True
         under = transport.underlying_transport
         under.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         name = under.get_extra_info("peername")
@@ -268,6 +273,8 @@ async def dial(
         ) from error
     except (WSError, ProxyError) as error:
         raise HandshakeRefused(0, {}, b"", str(error)) from error
+    if not socket.opened:  # picows reports a connection that ends within the handshake as a success
+        raise ConnectionAbortedError
     return socket
 
 
