@@ -48,3 +48,17 @@ class TestThroughTunnel(KubectlFlows):
     @pytest.fixture
     def kubectl(self, sim_stack: Stack, current: Path, space: str, tmp_path: Path) -> Kubectl:
         return through_tunnel(sim_stack, current, tmp_path).within(space)
+
+
+class TestOldDirect(KubectlFlows):
+    """SPDY for exec, attach and port-forward."""
+
+    @pytest.fixture
+    def kubectl(self, simulator: Simulator, old: Path, space: str, tmp_path: Path) -> Kubectl:
+        return Kubectl(old, simulator.admin_kubeconfig, tmp_path).within(space)
+
+
+class TestOldThroughTunnel(KubectlFlows):
+    @pytest.fixture
+    def kubectl(self, sim_stack: Stack, old: Path, space: str, tmp_path: Path) -> Kubectl:
+        return through_tunnel(sim_stack, old, tmp_path).within(space)

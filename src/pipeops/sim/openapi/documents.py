@@ -8,6 +8,7 @@ import msgspec
 from pipeops.sim.discovery import VERSION
 from pipeops.sim.kinds import Registry, Resource
 from pipeops.sim.objects import JsonObject
+from pipeops.sim.openapi.protobuf import document as encode_document
 from pipeops.sim.openapi.schemas import SchemaWriter, definition_name
 
 _WRITE_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation", "pretty")
@@ -77,8 +78,8 @@ class Documents:
             },
         }
 
-    def v2(self) -> bytes:
-        """GET /openapi/v2: everything in one."""
+    def v2(self, *, protobuf: bool = False) -> bytes:
+        """GET /openapi/v2: everything in one, as JSON or Protobuf."""
         made = self._fresh()
         if "v2" not in made:
             writer = SchemaWriter(v3=False)
@@ -93,7 +94,8 @@ class Documents:
                 "definitions": writer.closure(resources),
             }
             made["v2"] = msgspec.json.encode(document)
-        return made["v2"]
+            made["v2 protobuf"] = encode_document(document)
+        return made["v2 protobuf" if protobuf else "v2"]
 
 
 def _paths(

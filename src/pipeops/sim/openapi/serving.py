@@ -3,20 +3,16 @@
 from pipeops.sim.http import Response
 from pipeops.sim.negotiation import Form, encode
 from pipeops.sim.openapi.documents import Documents
-
-V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2"
+from pipeops.sim.openapi.protobuf import MEDIA_TYPE
 
 
 def openapi_answer(documents: Documents, parts: list[str], accept: str) -> Response | None:
-    """The document at a path (split at slashes, `openapi` first); None when there is none.
-
-    A client that accepts nothing but Protobuf gets 406, as from a server that cannot write it.
-    """
+    """The document at a path (split at slashes, `openapi` first); None when there is none."""
     if parts == ["openapi", "v3"]:
         return Response(200, encode(documents.index(), Form()))
     if parts == ["openapi", "v2"]:
-        if V2_PROTOBUF in accept and "json" not in accept and "*/*" not in accept:
-            return Response(406, b"406 Not Acceptable\n", "text/plain; charset=utf-8")
+        if "spec.v2" in accept:
+            return Response(200, documents.v2(protobuf=True), MEDIA_TYPE)
         return Response(200, documents.v2())
     body = None
     if parts[:3] == ["openapi", "v3", "api"] and len(parts) == 4:
