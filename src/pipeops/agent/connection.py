@@ -112,6 +112,9 @@ class ControlPlaneConnection:
         self._loop = asyncio.get_running_loop()
         self._cluster_id = ""
         self.connected = False
+        self.registered = False
+        self.failures = 0
+        self.last_heartbeat: float | None = None
         self.down_since: float | None = None
         self.reconnects = 0
 
@@ -127,14 +130,12 @@ class ControlPlaneConnection:
             ControlPlaneError: the first registration was refused, or did not succeed in time.
         """
         give_up_at = self._loop.time() + self._times.first
-        registered = False
         delays = self._backoff()
         error = ControlPlaneError("not connected yet")
         while True:
             try:
                 async with asyncio.TaskGroup() as group:
                     lane, success = await self._connect()
-                    registered = True
                     delays = self._backoff()
                     self._up(success)
                     ready()
@@ -142,7 +143,8 @@ class ControlPlaneConnection:
             except* ControlPlaneError as errors:
                 error = _first(errors)
             self._down()
-            if not registered and (not error.retryable or self._loop.time() >= give_up_at):
+            self.failures += 1
+            if not self.registered and (not error.retryable or self._loop.time() >= give_up_at):
                 raise error
             delay = max(next(delays), error.retry_after)
             if not error.retryable:
@@ -152,7 +154,8 @@ class ControlPlaneConnection:
             self.reconnects += 1
 
     def _up(self, success: RegisterSuccess) -> None:
-        self.connected = True
+        self.connected = self.registered = True
+        self.failures = 0
         self.down_since = None
         self._cluster_id = success.cluster_id
         log.info(
@@ -239,6 +242,7 @@ class ControlPlaneConnection:
                 tunnel_status="connected" if lane.multiplexing.is_set() else "disconnected",
             )
             lane.send(Heartbeat.TYPE, heartbeat)
+            self.last_heartbeat = self._loop.time()
             await asyncio.sleep(interval)
 
     async def _reregister(self, lane: Lane) -> None:
