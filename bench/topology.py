@@ -189,7 +189,7 @@ class Topology:
         kubeconfig = self.directory / f"{cluster}.kubeconfig"
         kubeconfig.write_text(json.dumps(_kubeconfig(self.backend_port(cluster))))
         url = f"{'https' if plane.tls else 'http'}://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "pipeops.agent", "--pipeops-url", url]
+        command = [sys.executable, "-m", "pipeops.agent", "--port", "0", "--pipeops-url", url]
         command += ["--kubeconfig", str(kubeconfig), "--token-file", str(token_file)]
         command += ["--agent-id", token_file.stem, "--cluster-name", cluster]
         command += ["--port", "0", "--state-file", f"{token_file}.state", "--log-format", "json"]

@@ -15,6 +15,8 @@ from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.facts import ClusterFacts
 from pipeops.agent.identity import agent_id, instance_id, next_epoch
 from pipeops.agent.json_dialect.dialect import JsonDialect
+from pipeops.agent.local_api.server import LocalServer
+from pipeops.agent.local_api.status import StatusPages
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
@@ -80,7 +82,12 @@ async def _main(settings: AgentSettings) -> None:
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits)
             connection = _connection(settings, clock, access, identity, pool, json_pool, streams)
-            services: list[Service] = [pool, json_pool, connection]
+            services: list[Service] = [
+                _local_server(settings, clock, connection),
+                pool,
+                json_pool,
+                connection,
+            ]
             supervisor = Supervisor(services, stop_timeout=settings.shutdown_timeout)
             pools = (pool, json_pool)
             with state_report(lambda: _figures(connection, pools, streams)):
@@ -99,6 +106,19 @@ def _figures(
         "upstream": sum(len(pool) for pool in pools),
         "upstream_idle": sum(pool.idle for pool in pools),
     }
+
+
+def _local_server(
+    settings: AgentSettings, clock: Clock, connection: ControlPlaneConnection
+) -> LocalServer:
+    status = StatusPages(
+        connection,
+        asyncio.get_running_loop().time,
+        clock.now,
+        truthful=settings.truthful_readiness_probe,
+        version=settings.shown_version or __version__,
+    )
+    return LocalServer(status.pages(), host="", port=settings.port)
 
 
 def _settle_memory() -> None:

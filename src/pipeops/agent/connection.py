@@ -136,6 +136,9 @@ class ControlPlaneConnection:
         self._cluster_id = ""
         self._lanes: dict[int, Lane] = {}
         self.connected = False
+        self.registered = False
+        self.failures = 0
+        self.last_heartbeat: float | None = None
         self.down_since: float | None = None
         self.reconnects = 0
 
@@ -157,14 +160,12 @@ class ControlPlaneConnection:
                 lost and shall not be dialled again.
         """
         give_up_at = self._loop.time() + self._times.first
-        registered = False
         delays = self._backoff()
         error = ControlPlaneError("not connected yet")
         while True:
             try:
                 async with asyncio.TaskGroup() as group:
                     lane, features, success = await self._connect()
-                    registered = True
                     delays = self._backoff()
                     self._up(success)
                     ready()
@@ -172,23 +173,27 @@ class ControlPlaneConnection:
             except* ControlPlaneError as errors:
                 error = _first(errors)
             self._down()
-            if registered and not self._reconnect:
+            self.failures += 1
+            if self.registered and not self._reconnect:
                 raise error
             left = give_up_at - self._loop.time()
-            if not registered and (not error.retryable or left <= 0):
+            if not self.registered and (not error.retryable or left <= 0):
                 raise error
             delay = max(next(delays), error.retry_after)
             if not error.retryable:
                 delay = max(delay, self._times.refused)
-            if not registered:
+            if not self.registered:
                 delay = min(delay, left)
-            what = "control plane connection lost" if registered else "control plane not reached"
+            what = (
+                "control plane connection lost" if self.registered else "control plane not reached"
+            )
             log.warning(what, error=str(error), retry_in=round(delay, 2))
             await asyncio.sleep(delay)
             self.reconnects += 1
 
     def _up(self, success: RegisterSuccess) -> None:
-        self.connected = True
+        self.connected = self.registered = True
+        self.failures = 0
         self.down_since = None
         self._cluster_id = success.cluster_id
         log.info(
@@ -283,6 +288,7 @@ class ControlPlaneConnection:
                 tunnel_status="connected" if lane.multiplexing.is_set() else "disconnected",
             )
             lane.send(Heartbeat.TYPE, heartbeat)
+            self.last_heartbeat = self._loop.time()
             await asyncio.sleep(interval)
 
     async def _reregister(self, lane: Lane, features: frozenset[Feature]) -> None:
