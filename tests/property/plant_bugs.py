@@ -96,7 +96,13 @@ MORE = (
     ),
     Bug(
         "end of stream overtakes waiting bytes",
-        (("stream.py", "fin = backlog.fin and size == len(data)", "fin = backlog.fin"),),
+        (
+            (
+                "stream.py",
+                "fin = backlog.fin and size == len(data) and not",
+                "fin = backlog.fin and not",
+            ),
+        ),
     ),
     Bug(
         "direct frame overtakes waiting bytes",

@@ -1,5 +1,7 @@
 """Two sessions, a pipe that the test owns, and the promises of flow control and order."""
 
+from dataclasses import replace
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
@@ -246,6 +248,12 @@ class GrowingPair(Pair):
         super().receive(side, piece)
 
 
+class CompatiblePair(Pair):
+    """The same with the frames that a hashicorp/yamux peer needs."""
+
+    limits = replace(TINY, finish_alone=True, acknowledge_at_once=True)
+
+
 class EagerReader:
     """Consumes inside the call, which is what lets a window grow."""
 
@@ -259,4 +267,6 @@ class EagerReader:
 
 TestPair = Pair.TestCase
 TestGrowingPair = GrowingPair.TestCase
-TestPair.settings = TestGrowingPair.settings = settings(stateful_step_count=60)
+TestCompatiblePair = CompatiblePair.TestCase
+for case in (TestPair, TestGrowingPair, TestCompatiblePair):
+    case.settings = settings(stateful_step_count=60)

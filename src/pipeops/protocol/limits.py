@@ -71,6 +71,9 @@ class Limits:
     #: Acknowledge each stream at once instead of with the first answer. hashicorp/yamux ends
     #: the session 75 s after an unacknowledged open, and stops opening at 256 of them.
     acknowledge_at_once: bool = False
+    #: Send the end of a stream as a frame of its own instead of with the last bytes. hashicorp/yamux
+    #: handles FIN before the bytes of the same frame, so its reader may see the end and miss them.
+    finish_alone: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers with which a session could stall."""
@@ -85,5 +88,5 @@ class Limits:
 
     @classmethod
     def compatible(cls, *, max_window: int = 256 * KIB) -> Self:
-        """Limits towards a hashicorp/yamux peer: fixed windows, opens acknowledged at once."""
-        return cls(max_window=max_window, acknowledge_at_once=True)
+        """Limits towards a hashicorp/yamux peer: fixed windows, and its two peculiarities respected."""
+        return cls(max_window=max_window, acknowledge_at_once=True, finish_alone=True)

@@ -41,6 +41,7 @@ class Outbound(Generic[S]):
         "awake",
         "batch",
         "delivering",
+        "finish_alone",
         "initial_window",
         "keepalive",
         "limits",
@@ -83,6 +84,7 @@ class Outbound(Generic[S]):
         )
         self.initial_window = limits.initial_window
         self.max_frame = limits.max_frame
+        self.finish_alone = limits.finish_alone
         self.small_frame = limits.small_frame
         self._headroom = limits.headroom
         self._full = limits.headroom + limits.batch_bytes

@@ -94,6 +94,9 @@ class Stream(Windows):
             and SENDS[self.state]
             and (size <= session.small_frame or session.takes_large(size))
         ):
+            if fin and size and session.finish_alone:
+                self.send(data)
+                return self.send(b"", True)
             # `_first_flags` and `_finish` written out, since every exchange comes by here.
             flags = self.flags
             if flags:
@@ -160,7 +163,7 @@ class Stream(Windows):
         sink = self.sink
         data = backlog.data
         size = min(len(data), self.send_left, quantum)
-        fin = backlog.fin and size == len(data)
+        fin = backlog.fin and size == len(data) and not (size and self.session.finish_alone)
         if size or fin:
             flags = self._first_flags() if self.flags else 0
             batch += pack(DATA, flags | FIN if fin else flags, self.id, size)
@@ -173,7 +176,7 @@ class Stream(Windows):
             self.backlog = None
         if fin:
             self._finish()
-        more = backlog.scheduled = len(data) > 0 and self.send_left > 0
+        more = backlog.scheduled = self.backlog is not None and (self.send_left > 0 or not data)
         if backlog.blocked and len(data) <= self.session.limits.low_water:
             backlog.blocked = False
             try:

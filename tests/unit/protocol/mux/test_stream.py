@@ -53,6 +53,27 @@ def test_an_end_needs_no_window():
     assert parse(end.output())[-1] == (DATA, FIN, 2, 0, b"")
 
 
+@pytest.mark.parametrize("paused", [False, True])
+def test_towards_hashicorp_the_end_is_a_frame_of_its_own(paused):
+    """Its reader may see an end before the bytes that came in the same frame."""
+    end, sink = opened(Limits.compatible())
+    if paused:
+        end.session.pause()
+    sink.send(b"last words", fin=True)
+    end.session.resume()
+    assert parse(end.output()) == [(DATA, 0, 2, 10, b"last words"), (DATA, FIN, 2, 0, b"")]
+    assert sink.stream.local_finished
+    assert end.session.pending_total == 0
+
+
+def test_the_end_alone_follows_bytes_that_waited_for_credit():
+    end, sink = opened(Limits(initial_window=10, finish_alone=True))
+    sink.send(b"0123456789abc", fin=True)
+    assert parse(end.output()) == [(DATA, 0, 2, 10, b"0123456789")]
+    grant(end, 3)
+    assert parse(end.output()) == [(DATA, 0, 2, 3, b"abc"), (DATA, FIN, 2, 0, b"")]
+
+
 def test_an_end_behind_a_full_batch_is_not_lost():
     end, sink = opened()
     end.session.pause()
