@@ -4,11 +4,13 @@ import asyncio
 import json
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.request import urlopen
 
 import pytest
 from typing_extensions import override
@@ -21,7 +23,7 @@ from pipeops.sim.server import serve
 from pipeops.sim.state import Credentials, kubeconfig
 from tests.support.kubectl import Kubectl
 from tests.support.kubectl120 import kubectl120
-from tests.support.kubectl_flows import KubectlFlows, converse, port_forward
+from tests.support.kubectl_flows import KubectlFlows, converse, pod_manifest, port_forward
 from tests.support.programs import find_programs
 
 pytestmark = [pytest.mark.slow]
@@ -112,6 +114,12 @@ class SeedingKubectl(Kubectl):
         return done
 
 
+def busy() -> list[str]:
+    """What runs for clients: neither the simulator itself nor its controllers."""
+    names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]
+    return [name for name in names if not name.startswith(("Simulator", "TaskScope"))]
+
+
 @pytest.fixture(scope="module")
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     with Simulator(tmp_path_factory.mktemp("simulator")) as running:
@@ -143,6 +151,48 @@ class StreamingFlows(KubectlFlows):
         with port_forward(kubectl, f"pod/{pod}", ":81") as (process, port):
             assert converse(port, b"") == b""
             process.stderr.expect(b"dial tcp4 127.0.0.1:81: connect: connection refused")
+
+    def test_port_forward_shows_the_pods_page(self, kubectl: Kubectl) -> None:
+        manifest = pod_manifest("p2")
+        manifest["spec"]["containers"][0]["ports"] = [{"containerPort": 80}]
+        kubectl.run("apply", "-f", "-", stdin=json.dumps(manifest).encode())
+        with port_forward(kubectl, "pod/p2", ":80") as (_, port):
+            for _ in range(3):
+                with urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+                    assert b"Hello from pod p2 in namespace default" in answer.read()
+
+    def test_a_pods_files_stay_and_are_bounded(self, kubectl: Kubectl, pod: str) -> None:
+        script = "cat >/tmp/big; wc -c </tmp/big"
+        full = kubectl.run("exec", "-i", pod, "--", "sh", "-c", script, stdin=b"x" * 70_000_000)
+        assert b"No space left on device" in full.stderr
+        assert 60_000_000 < int(full.stdout) < 1 << 26
+        script = "rm /tmp/big; echo kept >/tmp/small"
+        kubectl.run("exec", pod, "--", "sh", "-c", script)
+        assert kubectl.run("exec", pod, "--", "cat", "/tmp/small").stdout == b"kept\n"
+
+    def test_clients_that_are_killed_leave_nothing(
+        self, kubectl: Kubectl, pod: str, simulator: Simulator
+    ) -> None:
+        def tasks() -> int:
+            return len(simulator.call(busy))
+
+        def settled(holds: Callable[[int], bool]) -> None:
+            deadline = time.monotonic() + 15
+            while not holds(tasks()):
+                assert time.monotonic() < deadline, tasks()
+                time.sleep(0.1)
+
+        settled(lambda count: count == 0)
+        with (
+            kubectl.start("exec", "-i", pod, "--", "sh", "-c", "yes >/dev/null"),
+            kubectl.start("exec", "-i", pod, "--", "sleep", "1000") as sleeping,
+            kubectl.start("exec", pod, "--", "yes"),
+            kubectl.start("logs", "-f", pod),
+            kubectl.start("port-forward", f"pod/{pod}", ":80"),
+        ):
+            sleeping.write(b"x" * 60_000)
+            settled(lambda count: count > 10)
+        settled(lambda count: count == 0)
 
 
 class TestCurrentKubectl(StreamingFlows):

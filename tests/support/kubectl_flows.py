@@ -319,4 +319,4 @@ class KubectlFlows:
             refused = unused.getsockname()[1]
             with port_forward(kubectl, f"pod/{pod}", f":{refused}") as (process, port):
                 assert converse(port, b"") == b""
-                process.stderr.expect(b"failed to connect to port")
+                process.stderr.expect(b"failed to connect to ")

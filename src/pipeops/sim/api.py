@@ -10,16 +10,18 @@ from pipeops.sim.access.rbac import Attributes
 from pipeops.sim.access.users import User
 from pipeops.sim.cluster import SimulatedCluster
 from pipeops.sim.deleting import deletion_answer
-from pipeops.sim.errors import ApiError, method_not_allowed, not_found
+from pipeops.sim.errors import ApiError, method_not_allowed, no_such_resource, not_found
 from pipeops.sim.http import Answer, Request, Response
 from pipeops.sim.kinds import Resource
+from pipeops.sim.managed import Actor, record_update
 from pipeops.sim.negotiation import Form, choose, decode, encode
 from pipeops.sim.objects import JsonObject
 from pipeops.sim.openapi.documents import Documents
 from pipeops.sim.openapi.serving import openapi_answer
-from pipeops.sim.options import delete_options
+from pipeops.sim.options import delete_options, manager_of
 from pipeops.sim.router import RequestInfo, request_info
 from pipeops.sim.scaling import read_scale
+from pipeops.sim.schema.model import definition_of
 from pipeops.sim.writing import Writes
 
 _HEALTH = ("healthz", "livez", "readyz")
@@ -80,14 +82,18 @@ class ApiServer:
             return self._plain(request, info)
         resource = self.cluster.registry.find(info.group, info.version, info.plural)
         if resource is None:
-            return page_not_found()
+            if info.group and info.group not in self.cluster.registry.groups():
+                return page_not_found()
+            raise no_such_resource()
         if info.namespace and not resource.namespaced and resource.plural != "namespaces":
-            return page_not_found()
+            raise no_such_resource()
         return await self._resource(request, info, resource, user)
 
     async def _resource(
         self, request: Request, info: RequestInfo, resource: Resource, user: User
     ) -> Answer:
+        if self.pods is not None and self.pods.serves(info):
+            return self.pods.answer(request, info, user)
         if not resource.persistent:
             return await self._review(request, info, resource, user)
         if resource.plural == "namespaces" and not resource.group:
@@ -141,22 +147,23 @@ class ApiServer:
             raise method_not_allowed(request.method)
         body = decode(await request.body(), request.header("content-type"))
         cluster = self.cluster
-        answer = cluster.reviews.answer(
-            info.group, info.plural, body, user, now=cluster.clock.now()
-        )
+        now = cluster.clock.now()
+        answer = cluster.reviews.answer(info.group, info.plural, body, user, now=now)
+        if "spec" in answer:
+            given = {"metadata": answer["metadata"], "spec": dict(body.get("spec") or {})}
+            actor = Actor(manager_of(request), resource.group_version)
+            record_update(None, given, definition_of(resource), actor, now)
         return reading.write_object(cluster, request, resource, answer, 201)
 
     async def _subresource(
         self, request: Request, info: RequestInfo, resource: Resource, user: User
     ) -> Answer:
-        if self.pods is not None and self.pods.serves(info):
-            return self.pods.answer(request, info, user)
         if (info.plural, info.subresource, info.verb) in subresources.SERVED:
             body, code = await subresources.answer(self.cluster, request, resource, info)
             return self._json(request, body, code)
         known = resource.subresources.get(info.subresource)
         if known is None:
-            return page_not_found()
+            raise no_such_resource()
         if info.verb not in known.verbs:
             raise method_not_allowed(request.method)
         if info.verb == "get":

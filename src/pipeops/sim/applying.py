@@ -51,7 +51,7 @@ def _prune(
     wanted = owned(values(config, definition))
     others = owned_by_others(live, actor)
     dropped = applied_before(live, actor) - wanted - others
-    for path in sorted(dropped, key=len):
+    for path in sorted(dropped, key=lambda path: (len(path), path[-1] != ".")):
         if path[-1] == ".":
             inside = path[:-1]
             if any(kept[: len(inside)] == inside for kept in others | wanted):

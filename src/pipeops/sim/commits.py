@@ -188,7 +188,7 @@ class Writer:
         if not version and resource.custom is not None:
             text = "Invalid value: 0: must be specified for an update"
             cause = ("FieldValueInvalid", "metadata.resourceVersion", text)
-            raise invalid(group, resource.kind, name, [cause])
+            raise invalid(group, plural, name, [cause])
 
     def modify(
         self,

@@ -31,18 +31,13 @@ def typed(
         raise bad_request("the object provided is unrecognized (must be of type object)")
     wanted = f'{resource.kind} in version "{resource.version}" cannot be handled as a'
     kind, version = value.get("kind"), value.get("apiVersion")
-    if version and version != resource.group_version:
-        raise bad_request(
-            f"the API version in the data ({version}) does not match the expected API version "
-            f"({resource.group_version})"
-        )
-    if kind and kind != resource.kind:
-        raise bad_request(
-            f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
-            f"converting ({kind}) to ({resource.kind}): unknown conversion"
-        )
+    if (version or resource.group_version, kind or resource.kind) != (
+        resource.group_version,
+        resource.kind,
+    ):
+        raise _other_kind(str(version or resource.group_version), str(kind), resource)
     try:
-        found = decode(value, definition, defaults=defaults)
+        found = decode(value, definition, defaults=defaults, types=resource.custom is None)
     except WrongTypeError as error:
         raise bad_request(f"{wanted} {resource.kind}: {error}") from error
     if found.unknown:
@@ -57,8 +52,22 @@ def typed(
     }
 
 
+def _other_kind(version: str, kind: str, resource: Resource) -> ApiError:
+    group, _, number = version.rpartition("/")
+    what = f'{kind} in version "{number}" cannot be handled as a {resource.kind}:'
+    if version != resource.group_version:
+        return bad_request(
+            f'{what} no kind "{kind}" is registered for version "{version}" in scheme '
+            '"pkg/runtime/scheme.go:111"'
+        )
+    package = group.split(".")[0] if group else "core"
+    return bad_request(
+        f"{what} converting ({number}.{kind}) to ({package}.{resource.kind}): unknown conversion"
+    )
+
+
 def _report(request: Request, unknown: list[str], what: str, validation: Validation) -> None:
-    problems = [f'unknown field "{path}"' for path in sorted(unknown)]
+    problems = [f'unknown field "{path}"' for path in unknown]
     if validation == "Warn":
         request.warnings += problems
     elif validation == "Strict":

@@ -64,7 +64,7 @@ def _legacy_resource(resource: Resource) -> JsonObject:
         found["shortNames"] = list(resource.short_names)
     if resource.categories:
         found["categories"] = list(resource.categories)
-    if resource.persistent:
+    if resource.persistent and "create" in resource.verbs:
         found["storageVersionHash"] = _hash(f"{resource.group_version}/{resource.kind}")
     return found
 
@@ -103,7 +103,7 @@ def _aggregated_resource(resource: Resource) -> JsonObject:
         "resource": resource.plural,
         "responseKind": {
             "group": resource.group,
-            "version": resource.version,
+            "version": resource.version if resource.group else "",
             "kind": resource.kind,
         },
         "scope": "Namespaced" if resource.namespaced else "Cluster",
@@ -118,7 +118,7 @@ def _aggregated_resource(resource: Resource) -> JsonObject:
     for sub in sorted(resource.subresources.values(), key=lambda s: s.name):
         group, _, version = sub.owner.rpartition("/")
         if not sub.owner:
-            group, version = resource.group, resource.version
+            group, version = resource.group, resource.version if resource.group else ""
         kind = {"group": group, "version": version, "kind": sub.kind}
         subs.append({"subresource": sub.name, "responseKind": kind, "verbs": list(sub.verbs)})
     if subs:
@@ -143,9 +143,7 @@ def aggregated(registry: Registry, *, core: bool, version: str) -> JsonObject:
             }
             for served_version in versions
         ]
-        meta: JsonObject = {"creationTimestamp": None}
-        if group:
-            meta = {"name": group, **meta}
+        meta = {"name": group} if group else {}
         items.append({"metadata": meta, "versions": served})
     return {
         "kind": AGGREGATED,

@@ -118,6 +118,8 @@ def invalid(group: str, kind: str, name: str, causes: Sequence[tuple[str, str, s
     texts = [f"{field}: {message}" for _, field, message in causes]
     joined = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     message = f'{qualified(kind, group)} "{name}" is invalid: {joined}'
+    if not kind and group:
+        message = f'.{group} "{name}" is invalid: {joined}'
     listed = [{"reason": r, "message": m, "field": f} for r, f, m in causes]
     return ApiError(422, "Invalid", message, details_of(name, group, kind, causes=listed))
 
@@ -155,8 +157,8 @@ def method_not_allowed(method: str) -> ApiError:
 
 def not_acceptable(accepted: str) -> ApiError:
     """406."""
-    message = f"only the following media types are accepted: {accepted}"
-    return ApiError(406, "NotAcceptable", message)
+    message = f"406: Not Acceptable\n\nAvailable representations: {accepted}"
+    return ApiError(406, "NotAcceptable", message, {})
 
 
 def unsupported_media_type(accepted: str) -> ApiError:
@@ -166,6 +168,11 @@ def unsupported_media_type(accepted: str) -> ApiError:
         + accepted
     )
     return ApiError(415, "UnsupportedMediaType", message)
+
+
+def unsupported_patch() -> ApiError:
+    """415 for a kind of patch that the resource does not take."""
+    return ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
 
 
 def too_large(limit: int) -> ApiError:

@@ -115,7 +115,9 @@ def _items(value: list[Any], known: Field, path: Path, found: Values) -> None:
 def owned(found: Values) -> frozenset[Path]:
     """What an applier owns of these paths: containers other than list items stay unowned."""
     return frozenset(
-        path for path in found if path[-1] != "." or path[-2].startswith("k:") or len(path) < 2
+        path
+        for path, value in found.items()
+        if value != [] and (path[-1] != "." or path[-2].startswith("k:") or len(path) < 2)
     )
 
 

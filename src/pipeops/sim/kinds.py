@@ -8,10 +8,8 @@ from typing import NamedTuple
 
 from pipeops.sim.objects import JsonObject
 
-UNSERVED = frozenset(
-    {("", "bindings"), ("", "componentstatuses"), ("autoscaling/v1", "horizontalpodautoscalers")}
-)
-"""In the table but not served: one is obsolete, the others need conversions nobody asks for."""
+UNSERVED = frozenset({("autoscaling/v1", "horizontalpodautoscalers")})
+"""In the table but not served: it needs a conversion nobody asks for."""
 
 GROUP_ORDER = (
     "apiregistration.k8s.io",
@@ -115,7 +113,7 @@ def builtin_resources() -> Iterator[Resource]:
     for head, subs in _builtin_lines():
         owner, plural, singular, kind, scope, verbs, short, categories = head
         group, _, version = owner.partition("/")
-        if (group, plural) in UNSERVED or (owner, plural) in UNSERVED:
+        if (owner, plural) in UNSERVED:
             continue
         below = {
             name: Subresource(name, sub_kind, "" if own == "-" else own, _split(sub_verbs))

@@ -108,7 +108,11 @@ def record_update(
     after = values(new, definition)
     absent = object()
     changed = {path for path, value in after.items() if before.get(path, absent) != value}
-    mine = frozenset(path for path in changed if _counts(path, actor))
+    mine = frozenset(
+        path
+        for path in changed
+        if _counts(path, actor) and not (path[-1] == "f:metadata" and after[path] == {})
+    )
     lost = changed | (before.keys() - after.keys())
     probe = Entry(actor, "Update", timestamp(now), mine)
     kept: list[Entry] = []

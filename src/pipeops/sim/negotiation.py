@@ -73,9 +73,35 @@ _PlainLoader.yaml_implicit_resolvers = {
 }
 
 
+class _Dumper(yaml.SafeDumper):
+    """YAML as Go's library writes it."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    tag = "tag:yaml.org,2002:str"
+    style = None
+    if "\n" in value:
+        style = "|"
+    elif _reads_as(value) != tag:
+        style = '"'
+    return dumper.represent_scalar(tag, value, style=style)
+
+
+def _reads_as(value: str) -> str:
+    """The YAML tag that a plain scalar would be read as."""
+    resolvers = yaml.SafeDumper.yaml_implicit_resolvers
+    for tag, pattern in resolvers.get(value[:1], []):
+        if pattern.match(value):
+            return str(tag)
+    return "tag:yaml.org,2002:str"
+
+
+_Dumper.add_representer(str, _text)
+
+
 def dump_yaml(value: Any) -> bytes:
     """YAML text of a JSON value, keys sorted as Go writes them."""
-    return yaml.safe_dump(value, sort_keys=True, allow_unicode=True).encode()
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=True, allow_unicode=True).encode()
 
 
 def encode(value: JsonObject, form: Form) -> bytes:

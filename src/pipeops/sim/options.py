@@ -40,7 +40,7 @@ class DeleteOptions:
 def _dry_run(values: list[str], kind: str) -> bool:
     for value in values:
         if value != "All":
-            text = f'Unsupported value: "{value}": supported values: "All"'
+            text = f'Unsupported value: ["{value}"]: supported values: "All"'
             raise invalid(META, kind, "", [("FieldValueNotSupported", "dryRun", text)])
     return bool(values)
 
@@ -91,7 +91,7 @@ async def delete_options(request: Request) -> DeleteOptions:
         case None | "":
             pass
         case _:
-            text = f'Unsupported value: "{asked}": supported values: "Background", "Foreground", "Orphan"'
+            text = f'Unsupported value: "{asked}": supported values: "Foreground", "Background", "Orphan", "nil"'
             cause = ("FieldValueNotSupported", "propagationPolicy", text)
             raise invalid(META, "DeleteOptions", "", [cause])
     conditions = given.get("preconditions") or {}
@@ -103,3 +103,31 @@ async def delete_options(request: Request) -> DeleteOptions:
         conditions.get("uid") or "",
         conditions.get("resourceVersion") or "",
     )
+
+
+def check_list_options(request: Request, *, watch: bool) -> None:
+    """422 for a resourceVersionMatch or sendInitialEvents that makes no sense where it stands."""
+    match, version = request.param("resourceVersionMatch"), request.param("resourceVersion")
+    problem = ""
+    field = "resourceVersionMatch"
+    if "sendInitialEvents" in request.query:
+        if not watch:
+            field, problem = "sendInitialEvents", "sendInitialEvents is forbidden for list"
+        elif match != "NotOlderThan":
+            problem = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+    elif not match:
+        return
+    elif watch:
+        problem = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+    elif not version:
+        problem = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+    elif request.param("continue"):
+        problem = "resourceVersionMatch is forbidden when continue is provided"
+    elif match not in {"Exact", "NotOlderThan"}:
+        text = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan"'
+        raise invalid(META, "ListOptions", "", [("FieldValueNotSupported", field, text)])
+    elif match == "Exact" and version == "0":
+        problem = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+    if problem:
+        cause = ("FieldValueForbidden", field, f"Forbidden: {problem}")
+        raise invalid(META, "ListOptions", "", [cause])

@@ -9,13 +9,9 @@ from pipeops.sim.schema.model import Definition, Field, Type, resolve
 MAX_OPERATIONS = 10_000
 
 
-def _unprocessable(message: str) -> ApiError:
-    return ApiError(
-        422,
-        "Invalid",
-        f"the server rejected our request due to an error in our request: {message}",
-        {},
-    )
+def _unprocessable() -> ApiError:
+    message = "the server rejected our request due to an error in our request"
+    return ApiError(422, "Invalid", message, {})
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -53,7 +49,7 @@ def json_patch(target: JsonObject, operations: Any) -> Any:
 
 def _pointer(text: Any) -> list[str]:
     if not isinstance(text, str) or (text and not text.startswith("/")):
-        raise _unprocessable(f"invalid JSON pointer {text!r}")
+        raise _unprocessable()
     return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
 
 
@@ -69,7 +65,7 @@ def _operate(document: Any, operation: JsonObject) -> Any:
             return _remove(document, path)
         case "test":
             if _find(document, path) != operation.get("value"):
-                raise _unprocessable(f"testing value {operation.get('path')} failed")
+                raise _unprocessable()
             return document
         case "move":
             source = _pointer(operation.get("from"))
@@ -77,8 +73,8 @@ def _operate(document: Any, operation: JsonObject) -> Any:
             return _add(_remove(document, source), path, value)
         case "copy":
             return _add(document, path, deep_copy(_find(document, _pointer(operation.get("from")))))
-        case other:
-            raise _unprocessable(f"Unexpected kind: {other}")
+        case _:
+            raise _unprocessable()
 
 
 def _index(items: list[Any], part: str, *, end: bool) -> int:
@@ -86,7 +82,7 @@ def _index(items: list[Any], part: str, *, end: bool) -> int:
         return len(items)
     limit = len(items) + (1 if end else 0)
     if not part.isdigit() or int(part) >= limit:
-        raise _unprocessable(f"invalid array index {part}")
+        raise _unprocessable()
     return int(part)
 
 
@@ -97,7 +93,7 @@ def _find(document: Any, path: list[str]) -> Any:
         elif isinstance(document, dict) and part in document:
             document = document[part]
         else:
-            raise _unprocessable(f"missing path {'/'.join(path)}: missing value")
+            raise _unprocessable()
     return document
 
 
@@ -110,7 +106,7 @@ def _add(document: Any, path: list[str], value: Any) -> Any:
     elif isinstance(parent, dict):
         parent[path[-1]] = value
     else:
-        raise _unprocessable(f"cannot add below {'/'.join(path[:-1])}")
+        raise _unprocessable()
     return document
 
 
@@ -150,18 +146,18 @@ def _merge_struct(target: Any, patch: JsonObject, definition: Definition | None)
         if key.startswith("$deleteFromPrimitiveList/"):
             name = key.partition("/")[2]
             result[name] = [item for item in result.get(name) or () if item not in value]
-    for key, value in clean.items():
+    orders = {
+        key.partition("/")[2]: value
+        for key, value in patch.items()
+        if key.startswith("$setElementOrder/")
+    }
+    for key in {**clean, **{key: None for key in orders if key in result}}:
+        value = clean.get(key, [] if key in orders else None)
         known = definition.fields.get(key) if definition else None
         if value is None:
             result.pop(key, None)
         else:
-            result[key] = _merge_value(result.get(key), value, known)
-    for key, order in patch.items():
-        if key.startswith("$setElementOrder/"):
-            name = key.partition("/")[2]
-            known = definition.fields.get(name) if definition else None
-            if name in result:
-                result[name] = _ordered(result[name], order, known, patch.get(name))
+            result[key] = _merge_value(result.get(key), value, known, orders.get(key))
     return result
 
 
@@ -170,7 +166,7 @@ def _definition(kind: Type | None) -> Definition | None:
     return shape if isinstance(shape, Definition) else None
 
 
-def _merge_value(current: Any, value: Any, known: Field | None) -> Any:
+def _merge_value(current: Any, value: Any, known: Field | None, order: Any = None) -> Any:
     if isinstance(value, dict):
         kind = known.type if known else None
         if kind is not None and kind.form == "map":
@@ -180,8 +176,9 @@ def _merge_value(current: Any, value: Any, known: Field | None) -> Any:
         if known is None or "merge" not in known.patch.split(","):
             return [item for item in deep_copy(value) if not _is_directive(item)]
         if known.merge_key:
-            return _merge_list(current or [], value, known)
-        return [*(current or []), *(item for item in value if item not in (current or []))]
+            return _merge_list(current or [], value, known, order)
+        added = [item for item in value if item not in (current or [])]
+        return _ordered([*(current or []), *added], order or value, current or [], "")
     return value
 
 
@@ -189,7 +186,7 @@ def _is_directive(item: Any) -> bool:
     return isinstance(item, dict) and set(item) == {"$patch"}
 
 
-def _merge_list(current: list[Any], patch: list[Any], known: Field) -> list[Any]:
+def _merge_list(current: list[Any], patch: list[Any], known: Field, order: Any) -> list[Any]:
     key = known.merge_key
     element = _definition(known.type.element)
     result = list(current)
@@ -197,7 +194,9 @@ def _merge_list(current: list[Any], patch: list[Any], known: Field) -> list[Any]
         return [deep_copy(item) for item in patch if item.get("$patch") != "replace"]
     for item in patch:
         if not isinstance(item, dict) or key not in item:
-            raise bad_request(f"map: {item} does not contain declared merge key: {key}")
+            shown = _go_map(item) if isinstance(item, dict) else str(item)
+            message = f"map: {shown} does not contain declared merge key: {key}"
+            raise ApiError(500, "", message)
         place = next((i for i, held in enumerate(result) if held.get(key) == item[key]), None)
         if item.get("$patch") == "delete":
             result = [held for held in result if held.get(key) != item[key]]
@@ -205,21 +204,26 @@ def _merge_list(current: list[Any], patch: list[Any], known: Field) -> list[Any]
             result.append(_merge_struct({}, item, element))
         else:
             result[place] = _merge_struct(result[place], item, element)
-    return result
+    return _ordered(result, order or patch, current, key)
 
 
-def _ordered(items: list[Any], order: list[Any], known: Field | None, patch: Any) -> list[Any]:
-    """Items in the patch's order; those only the server has keep their place between them."""
-    del patch
-    key = known.merge_key if known else ""
+def _go_map(value: JsonObject) -> str:
+    return "map[" + " ".join(f"{key}:{item}" for key, item in sorted(value.items())) + "]"
 
-    def identity(item: Any) -> Any:
-        return item.get(key) if key and isinstance(item, dict) else item
 
-    ranks = {str(identity(item)): index for index, item in enumerate(order)}
-    wanted = sorted(
-        (item for item in items if str(identity(item)) in ranks),
-        key=lambda item: ranks[str(identity(item))],
-    )
-    supply = iter(wanted)
-    return [next(supply) if str(identity(item)) in ranks else item for item in items]
+def _ordered(items: list[Any], order: list[Any], before: list[Any], key: str) -> list[Any]:
+    """Items that `order` names in its order; the others keep their place among those as `before`."""
+
+    def identity(item: Any) -> str:
+        return str(item.get(key)) if key and isinstance(item, dict) else str(item)
+
+    wanted = {identity(item): index for index, item in enumerate(order)}
+    place = {identity(item): index for index, item in enumerate(before)}
+    named = sorted((i for i in items if identity(i) in wanted), key=lambda i: wanted[identity(i)])
+    others = [item for item in items if identity(item) not in wanted]
+    result: list[Any] = []
+    while named and others:
+        mine, theirs = place.get(identity(named[0])), place.get(identity(others[0]))
+        first = mine is None or theirs is None or mine < theirs
+        result.append((named if first else others).pop(0))
+    return [*result, *named, *others]

@@ -13,7 +13,7 @@ from pipeops.sim.http import Request, Response, Streaming
 from pipeops.sim.kinds import Resource
 from pipeops.sim.negotiation import Form, choose, encode
 from pipeops.sim.objects import JsonObject, name_of, namespace_of
-from pipeops.sim.options import DeleteOptions
+from pipeops.sim.options import DeleteOptions, check_list_options
 from pipeops.sim.router import RequestInfo
 from pipeops.sim.selectors import object_filter
 from pipeops.sim.storage import Change, ChangeLog, Store
@@ -78,7 +78,8 @@ def parse_version(text: str) -> int | None:
         return None
     if not text.isdigit():
         raise bad_request(
-            f'invalid resource version "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+            f'invalid resource version: resourceVersion: Invalid value: "{text}": strconv.ParseUint: '
+            f'parsing "{text}": invalid syntax'
         )
     return int(text)
 
@@ -171,9 +172,10 @@ def list_objects(
 ) -> Response:
     """GET of a collection."""
     form = choose(request.header("accept"), LIST_FORMS)
+    check_list_options(request, watch=False)
     page = _page(cluster, request, resource, info.namespace, selection(request, resource))
     meta: JsonObject = {"resourceVersion": str(page.version)}
-    if page.next_token:
+    if page.next_token or (resource.custom is not None and not form.convert):
         meta["continue"] = page.next_token
     if page.remaining is not None:
         meta["remainingItemCount"] = page.remaining
@@ -263,7 +265,7 @@ class _EventWriter:
         return encode({"type": kind, "object": shown}, self._form)
 
     def bookmark(self, version: int, *, initial_end: bool = False) -> bytes:
-        meta: JsonObject = {"resourceVersion": str(version), "creationTimestamp": None}
+        meta: JsonObject = {"resourceVersion": str(version)}
         if initial_end:
             meta["annotations"] = {INITIAL_EVENTS_END: "true"}
         blank = {
@@ -303,7 +305,12 @@ def watch(
     cluster: SimulatedCluster, request: Request, resource: Resource, info: RequestInfo
 ) -> Streaming:
     """GET with watch=true: lines until the timeout, the client's leaving, or lost history."""
-    start = parse_version(request.param("resourceVersion"))
+    check_list_options(request, watch=True)
+    try:
+        start = parse_version(request.param("resourceVersion"))
+    except ApiError as error:
+        message = str(error).removeprefix("invalid resource version: ")
+        raise ApiError(500, "", message) from error
     accept = selection(request, resource)
     writer = _EventWriter(cluster, request, resource, accept)
     if start is not None and start > cluster.store.version:

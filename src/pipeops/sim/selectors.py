@@ -182,7 +182,12 @@ def parse_fields(text: str, group: str, plural: str) -> tuple[FieldTerm, ...]:
     for term in filter(None, (part.strip() for part in text.split(","))):
         field, operator, value = _split_field(term)
         if field not in offered:
-            raise bad_request(f"field label not supported: {field}")
+            raise bad_request(
+                f"field label not supported: {field}"
+                if (group, plural) in FIELDS
+                else f'"{field}" is not a known field selector: only "metadata.name", '
+                '"metadata.namespace"'
+            )
         found.append(FieldTerm(offered[field], value, operator != "!="))
     return tuple(found)
 

@@ -39,7 +39,13 @@ async def answer(
     if found is None:
         raise not_found(resource.group, resource.plural, info.name)
     if info.subresource == "token":
-        issued = issue_token(cluster.authenticator, found, body, now=cluster.clock.now())
+        issued = issue_token(
+            cluster.authenticator,
+            found,
+            body,
+            manager=manager_of(request),
+            now=cluster.clock.now(),
+        )
         return issued, 201
     if info.subresource == "binding":
         return _bind(cluster, resource, found, body), 201

@@ -15,6 +15,7 @@ from pipeops.sim.errors import (
     no_such_resource,
     not_found,
     unsupported_media_type,
+    unsupported_patch,
 )
 from pipeops.sim.http import Request, Response
 from pipeops.sim.kinds import Resource
@@ -71,6 +72,8 @@ class Writes:
         options = write_options(self._request, "CreateOptions")
         body = decode(await self._request.body(), self._request.header("content-type"))
         obj = self._typed(body, options)
+        if obj["metadata"].get("resourceVersion"):
+            raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         return self._created(obj, options)
 
     def _created(self, obj: JsonObject, options: WriteOptions) -> Response:
@@ -94,6 +97,11 @@ class Writes:
                 self._resource.kind,
                 "",
                 [("FieldValueRequired", "metadata.name", "Required value: name must be provided")],
+            )
+        if name_of(obj) != self._info.name:
+            raise bad_request(
+                f"the name of the object ({name_of(obj)}) does not match the name on the URL "
+                f"({self._info.name})"
             )
         if old is None:
             kind = (self._resource.group, self._resource.plural)
@@ -121,7 +129,7 @@ class Writes:
             cause = ("FieldValueForbidden", "force", text)
             raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
         if media not in PATCH_TYPES:
-            raise unsupported_media_type(", ".join(PATCH_TYPES))
+            raise unsupported_patch()
         if media == STRATEGIC_PATCH and self._resource.custom is not None:
             raise unsupported_media_type(f"{JSON_PATCH}, {MERGE_PATCH}, {APPLY_PATCH}")
         patch = self._patch_body(await self._request.body(), media)
@@ -150,14 +158,13 @@ class Writes:
     def _patch_body(body: bytes, media: str) -> Any:
         try:
             patch = json.loads(body)
-        except ValueError:
-            try:
-                patch = load_yaml(body)
-            except ApiError as error:
-                raise bad_request(f"error decoding patch: {error}") from error
-        if media != JSON_PATCH and not isinstance(patch, dict):
+        except ValueError as error:
+            raise bad_request("error decoding patch: unexpected end of JSON input") from error
+        go_type = "[]handlers.jsonPatchOp" if media == JSON_PATCH else "map[string]interface {}"
+        if not isinstance(patch, list if media == JSON_PATCH else dict):
+            given = "array" if isinstance(patch, list) else "object"
             raise bad_request(
-                "error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}"
+                f"error decoding patch: json: cannot unmarshal {given} into Go value of type {go_type}"
             )
         return patch
 
@@ -194,7 +201,8 @@ class Writes:
         head = config["metadata"]
         if head.setdefault("name", self._info.name) != self._info.name:
             raise bad_request(
-                f"name in URL does not match name in Patch: {self._info.name}, {head['name']}"
+                f"the name of the object ({head['name']}) does not match the name on the URL "
+                f"({self._info.name})"
             )
         if self._resource.namespaced:
             head.setdefault("namespace", self._info.namespace)

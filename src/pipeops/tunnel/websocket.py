@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from picows import (
+    WSError,
     WSFrame,
     WSHandshakeError,
     WSListener,
@@ -21,6 +22,7 @@ from picows.picows import (  # type: ignore[attr-defined]  # WSProtocol is missi
     WSCloseCode,
     WSProtocol,
 )
+from python_socks import ProxyError
 
 from pipeops.runtime.logs import library_logger
 
@@ -29,6 +31,9 @@ READ_BUFFER = 16 * 1024  # grows by itself; 256 KiB would cost that much for eve
 # Frames of agents: ours are 64-256 KiB, Go clients fragment at 4 KiB. A Go server sends a message as one frame.
 MAX_FRAME = 4 * 1024 * 1024
 MAX_TEXT = 16 * 1024 * 1024  # one JSON message, fragments together
+USER_AGENT = (
+    "Go-http-client/1.1"  # firewalls and gateways know agents by it (reference protocol §1.2)
+)
 CLOSE_TIMEOUT = 5.0  # seconds for a close frame to leave
 CLOSE_REASON_LIMIT = 120  # RFC 6455 §5.5: control frames carry at most 125 bytes
 
@@ -106,7 +111,7 @@ class TunnelSocket(WSListener):
         elif kind is _PONG:
             self._handler.on_pong()
         elif kind is _CLOSE:
-            self._close = (frame.get_close_code().value, frame.get_close_reason() or "")
+            self._close = _close_of(frame.get_payload_as_bytes())
             transport.send_close(WSCloseCode.OK)
             transport.disconnect()
 
@@ -182,7 +187,8 @@ class TunnelSocket(WSListener):
         if transport is None:
             return
         self._close = (code, reason)
-        text = reason.encode()[:CLOSE_REASON_LIMIT]
+        # Half a character would make the peer refuse the close frame.
+        text = reason.encode()[:CLOSE_REASON_LIMIT].decode(errors="ignore").encode()
         transport.send(_CLOSE, code.to_bytes(2, "big") + text)
         transport.disconnect()
         # A peer that takes nothing any more must not keep the socket open.
@@ -193,6 +199,12 @@ class TunnelSocket(WSListener):
         if self._transport is not None:
             self._close = (1006, reason)
             self._transport.disconnect(graceful=False)
+
+
+def _close_of(payload: bytes) -> tuple[int, str]:
+    """Code and reason of a close frame; 1005 stands for none (RFC 6455 §7.4.1). The library knows no private codes."""
+    code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
+    return code, payload[2:].decode("utf-8", "replace")
 
 
 class HandshakeRefused(Exception):
@@ -223,7 +235,7 @@ async def dial(
     """Dial a WebSocket; redirects are never followed.
 
     Raises:
-        HandshakeRefused: an HTTP answer other than 101.
+        HandshakeRefused: an HTTP answer other than 101, or an answer that makes no sense, also of a proxy.
         OSError, TimeoutError: no connection; ssl.SSLError is an OSError.
     """
     socket = TunnelSocket(handler)
@@ -241,7 +253,7 @@ async def dial(
                 websocket_handshake_timeout=handshake_timeout,
                 max_frame_size=MAX_TEXT + MAX_FRAME,
                 read_buffer_init_size=READ_BUFFER,
-                extra_headers=dict(headers),
+                extra_headers={"User-Agent": USER_AGENT, **headers},
                 max_redirects=0,
                 logger_name=library_logger("picows"),
                 proxy=proxy,
@@ -254,6 +266,8 @@ async def dial(
         raise HandshakeRefused(
             status, fields, (error.raw_body or b"")[:2048], str(error)
         ) from error
+    except (WSError, ProxyError) as error:
+        raise HandshakeRefused(0, {}, b"", str(error)) from error
     return socket
 
 

@@ -208,7 +208,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._head_sent = False
         self._status = 0
         self._sent = 0
-        self._close_after = block.close or not request.minor
+        # S-01: whatever becomes of an upgrade, what the client sends after it is not a request to read.
+        self._close_after = block.close or not request.minor or block.upgrade is not None
         if block.chunked:
             self._chunked = ChunkedScanner()
             self._body_remaining = -1

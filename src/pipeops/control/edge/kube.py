@@ -37,6 +37,7 @@ class KubeExchange:
     """
 
     __slots__ = (
+        "_bodiless",
         "_buffer",
         "_client",
         "_close_delimited",
@@ -57,11 +58,13 @@ class KubeExchange:
         self._close_delimited = watch
         self._held = 0
         self._done = False
+        self._bodiless = False
         self.stream: Stream | None = None
 
     def start(self, stream: Stream, request: ClientRequest, path: bytes, principal: bytes) -> None:
         """Send the stream head; the body follows through on_body."""
         self.stream = stream
+        self._bodiless = request.method == b"HEAD"
         block = request.block
         flags = _NONE_FLAGS
         if block.upgrade is not None:
@@ -98,7 +101,7 @@ class KubeExchange:
             taken = self._begin(received)
             if self._buffer is not None:
                 if fin and not self._done:
-                    self._end("the agent ended the stream before it answered", 502, Hop.AGENT)
+                    self._reset_and_end("the agent ended the stream before it answered")
                 return
         else:
             taken = not size or self._client.write(data)
@@ -118,6 +121,10 @@ class KubeExchange:
             preface = decode_preface(received)
         except RemoteProtocolError as error:
             self._reset_and_end(str(error))
+            return True
+        if self._bodiless and preface.framing is not Framing.NONE:
+            # The client would take the body for the answer to its next request, perhaps to another cluster.
+            self._reset_and_end("the agent answers a HEAD request with a body")
             return True
         if len(received) < PREFACE_BYTES + preface.head_length:
             return True

@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 from pipeops.sim.access.rbac import Attributes, Authorizer
 from pipeops.sim.access.users import AUTHENTICATED, UNAUTHENTICATED, User
-from pipeops.sim.errors import internal
+from pipeops.sim.errors import bad_request
 from pipeops.sim.http import Request
 
 _EXTRA = "impersonate-extra-"
@@ -16,6 +16,19 @@ def _account(name: str) -> tuple[str, str] | None:
         return None
     namespace, _, account = name.removeprefix(_ACCOUNT).partition(":")
     return (namespace, account) if namespace and account and ":" not in account else None
+
+
+def _nobody(groups: tuple[str, ...], uid: str, extra: dict[str, tuple[str, ...]]) -> str:
+    listed = "[]string{" + ", ".join(f'"{group}"' for group in groups) + "}"
+    shown = listed if groups else "[]string(nil)"
+    more = "map[string][]string(nil)"
+    if extra:
+        parts = ", ".join(f'"{key}":[]string{{"{values[0]}"}}' for key, values in extra.items())
+        more = "map[string][]string{" + parts + "}"
+    return (
+        f'requested &user.DefaultInfo{{Name:"", UID:"{uid}", Groups:{shown}, Extra:{more}}} '
+        "without impersonating a user name"
+    )
 
 
 def requested(request: Request) -> User | None:
@@ -30,7 +43,7 @@ def requested(request: Request) -> User | None:
             extra[field] = (*extra.get(field, ()), value)
     if not name:
         if groups or uid or extra:
-            raise internal("requested impersonation of groups, uid or extra without a user")
+            raise bad_request(_nobody(groups, uid, extra))
         return None
     return User(name, groups, uid, extra)
 

@@ -113,7 +113,8 @@ class Authorizer:
 
     def _binding_grants(self, binding: JsonObject, user: User, namespace: str) -> Iterator[Grant]:
         subjects = binding.get("subjects") or ()
-        if not any(_subject_is(subject, user, namespace) for subject in subjects):
+        subject = next((s for s in subjects if _subject_is(s, user, namespace)), None)
+        if subject is None:
             return
         reference = binding["roleRef"]
         if reference["kind"] == "ClusterRole":
@@ -122,7 +123,10 @@ class Authorizer:
             role = self._store.get(ROLES, namespace, reference["name"])
         kind = "RoleBinding" if namespace else "ClusterRoleBinding"
         where = f'"{name_of(binding)}/{namespace}"' if namespace else f'"{name_of(binding)}"'
-        to = f'of {reference["kind"]} "{reference["name"]}" to {user.name}'
+        whom = f'"{subject["name"]}"'
+        if subject["kind"] == "ServiceAccount":
+            whom = f'"{subject["name"]}/{subject.get("namespace") or namespace}"'
+        to = f'of {reference["kind"]} "{reference["name"]}" to {subject["kind"]} {whom}'
         for rule in (role or {}).get("rules") or ():
             yield Grant(namespace, rule, f"RBAC: allowed by {kind} {where} {to}")
 

@@ -60,24 +60,14 @@ class Reviews:
         return {"authenticated": True, "user": found.to_json(), "audiences": audiences}
 
     def _own_access(self, spec: JsonObject, user: User) -> JsonObject:
-        _require_one_question("SelfSubjectAccessReview", spec)
+        _require_one_question(spec)
         return self._verdict(user, spec)
 
     def _access(self, spec: JsonObject, user: User) -> JsonObject:
-        _require_one_question("SubjectAccessReview", spec)
+        _require_one_question(spec)
         if not spec.get("user") and not spec.get("groups"):
-            raise invalid(
-                AUTHORIZATION,
-                "SubjectAccessReview",
-                "",
-                [
-                    (
-                        "FieldValueRequired",
-                        "spec.user",
-                        "Required value: at least one of user or group must be specified",
-                    )
-                ],
-            )
+            text = 'Invalid value: "": at least one of user or group must be specified'
+            raise invalid(AUTHORIZATION, "", "", [("FieldValueInvalid", "spec.user", text)])
         extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
         subject = User(
             spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""), extra
@@ -109,7 +99,7 @@ class Reviews:
         }
 
 
-def _require_one_question(kind: str, spec: JsonObject) -> None:
+def _require_one_question(spec: JsonObject) -> None:
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if bool(resource) == bool(path) and (resource is None) == (path is None):
         problem = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
@@ -117,10 +107,10 @@ def _require_one_question(kind: str, spec: JsonObject) -> None:
             problem = "cannot be specified in combination with resourceAttributes"
             where = "spec.nonResourceAttributes"
             text = f'Invalid value: "": {problem}'
-            raise invalid(AUTHORIZATION, kind, "", [("FieldValueInvalid", where, text)])
+            raise invalid(AUTHORIZATION, "", "", [("FieldValueInvalid", where, text)])
         text = f"Invalid value: null: {problem}"
         where = "spec.resourceAttributes"
-        raise invalid(AUTHORIZATION, kind, "", [("FieldValueInvalid", where, text)])
+        raise invalid(AUTHORIZATION, "", "", [("FieldValueInvalid", where, text)])
 
 
 def _attributes(spec: JsonObject) -> Attributes:

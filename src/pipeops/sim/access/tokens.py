@@ -4,7 +4,9 @@ from uuid import uuid4
 
 from pipeops.sim.access.users import ISSUER, Authenticator
 from pipeops.sim.errors import invalid
+from pipeops.sim.managed import Actor, record_update
 from pipeops.sim.objects import JsonObject, name_of, namespace_of, timestamp, uid_of
+from pipeops.sim.schema.model import definitions
 
 GROUP = "authentication.k8s.io"
 MIN_SECONDS = 600
@@ -13,7 +15,12 @@ MAX_SECONDS = 1 << 32
 
 
 def issue_token(
-    authenticator: Authenticator, account: JsonObject, body: JsonObject, *, now: float
+    authenticator: Authenticator,
+    account: JsonObject,
+    body: JsonObject,
+    *,
+    manager: str,
+    now: float,
 ) -> JsonObject:
     """The TokenRequest with its token and expiry; 422 for a lifetime that is not allowed."""
     spec = dict(body.get("spec") or {})
@@ -40,16 +47,21 @@ def issue_token(
         "nbf": issued,
         "sub": f"system:serviceaccount:{namespace}:{name}",
     }
+    head = {
+        "name": name,
+        "namespace": namespace,
+        "uid": uid_of(account),
+        "creationTimestamp": timestamp(now),
+    }
+    given = {"metadata": head, "spec": dict(spec)}
+    definition = definitions()["authentication.v1.TokenRequest"]
+    record_update(None, given, definition, Actor(manager, f"{GROUP}/v1", "token"), now)
     spec |= {"audiences": audiences, "expirationSeconds": seconds}
     spec.setdefault("boundObjectRef", None)
     return {
         "kind": "TokenRequest",
         "apiVersion": f"{GROUP}/v1",
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "creationTimestamp": timestamp(now),
-        },
+        "metadata": head,
         "spec": spec,
         "status": {
             "token": authenticator.issuer.issue(claims),

@@ -60,6 +60,8 @@ def stateful_set(obj: JsonObject) -> None:
 def daemon_set(obj: JsonObject) -> None:
     """apps/v1 DaemonSet."""
     template(obj)
+    notes = metadata(obj).setdefault("annotations", {})
+    notes.setdefault("deprecated.daemonset.template.generation", "1")
     spec = obj["spec"]
     fill(spec, revisionHistoryLimit=HISTORY, updateStrategy={})
     fill(spec["updateStrategy"], type="RollingUpdate")
@@ -99,5 +101,8 @@ def cron_job(obj: JsonObject) -> None:
         successfulJobsHistoryLimit=3,
         failedJobsHistoryLimit=1,
     )
-    inner = spec.setdefault("jobTemplate", {}).setdefault("spec", {})
+    template = spec.setdefault("jobTemplate", {})
+    fill(template, metadata={})
+    inner = template.setdefault("spec", {})
+    fill(inner.setdefault("template", {}), metadata={})
     pod_spec(inner.setdefault("template", {}).setdefault("spec", {}))

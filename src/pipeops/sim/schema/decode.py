@@ -30,13 +30,16 @@ class Decoded:
     unknown: list[str] = field(default_factory=list)
 
 
-def decode(value: Any, definition: Definition, *, defaults: bool = True) -> Decoded:
+def decode(
+    value: Any, definition: Definition, *, defaults: bool = True, types: bool = True
+) -> Decoded:
     """Keep what the schema knows; WrongTypeError where a value does not fit.
 
-    Without `defaults`, the schema's defaults are left out and empty containers stay.
+    Without `defaults`, the schema's defaults are left out and empty containers stay. Without `types`,
+    values that do not fit are kept, for a validator that says what is wrong with them.
     """
     found = Decoded(None)
-    found.value = _Decoder(found.unknown, defaults).struct(value, definition, "")
+    found.value = _Decoder(found.unknown, defaults, types).struct(value, definition, "")
     return found
 
 
@@ -44,10 +47,12 @@ def _json_name(value: Any) -> str:
     return _JSON_NAMES.get(type(value), "array")
 
 
-def _refuse(value: Any, path: str, wanted: str) -> WrongTypeError:
+def _refuse(value: Any, path: str, wanted: str, owner: str = "") -> WrongTypeError:
+    place = path.lstrip(".") or "object"
+    if owner:
+        place = f"{owner.rpartition('.')[2]}.{place}"
     return WrongTypeError(
-        f"json: cannot unmarshal {_json_name(value)} into Go struct field "
-        f"{path.lstrip('.') or 'object'} of type {wanted}"
+        f"json: cannot unmarshal {_json_name(value)} into Go struct field {place} of type {wanted}"
     )
 
 
@@ -56,9 +61,10 @@ def _omitted_when_empty(value: Any, kind: Type) -> bool:
 
 
 class _Decoder:
-    def __init__(self, unknown: list[str], defaults: bool) -> None:  # noqa: FBT001 - private
+    def __init__(self, unknown: list[str], defaults: bool, types: bool) -> None:  # noqa: FBT001 - private
         self._unknown = unknown
         self._defaults = defaults
+        self._types = types
 
     def struct(self, value: Any, definition: Definition, path: str) -> Any:
         if not isinstance(value, dict):
@@ -75,7 +81,7 @@ class _Decoder:
                 continue
             if item is None:
                 continue
-            cleaned = self._value(item, known.type, where)
+            cleaned = self._value(item, known.type, where, definition.name)
             if cleaned or not self._defaults or not _omitted_when_empty(cleaned, known.type):
                 kept[name] = cleaned
         if self._defaults:
@@ -84,25 +90,33 @@ class _Decoder:
                     kept[name] = deep_copy(known.default)
         return kept
 
-    def _value(self, value: Any, kind: Type, path: str) -> Any:
+    def _value(self, value: Any, kind: Type, path: str, owner: str) -> Any:
+        try:
+            return self._fitting(value, kind, path, owner)
+        except WrongTypeError:
+            if self._types:
+                raise
+            return value
+
+    def _fitting(self, value: Any, kind: Type, path: str, owner: str) -> Any:
         shape = resolve(kind)
         if isinstance(shape, Definition):
             return self.struct(value, shape, path)
         element = shape.element or Type("any")
         match shape.form:
             case "list" if isinstance(value, list):
-                return [self._value(v, element, f"{path}[{i}]") for i, v in enumerate(value)]
+                return [self._value(v, element, f"{path}[{i}]", owner) for i, v in enumerate(value)]
             case "map" if isinstance(value, dict):
-                return {k: self._value(v, element, f"{path}.{k}") for k, v in value.items()}
+                return {k: self._value(v, element, f"{path}.{k}", owner) for k, v in value.items()}
             case "list" | "map":
-                raise _refuse(value, path, "map" if shape.form == "map" else "slice")
+                raise _refuse(value, path, "map" if shape.form == "map" else "slice", owner)
             case "scalar":
-                return _scalar(value, shape.name, path)
+                return _scalar(value, shape.name, path, owner)
             case _:
                 return value
 
 
-def _scalar(value: Any, name: str, path: str) -> Any:
+def _scalar(value: Any, name: str, path: str, owner: str) -> Any:
     match name:
         case "quantity" if isinstance(value, int | float | str) and not isinstance(value, bool):
             return str(value)
@@ -119,7 +133,7 @@ def _scalar(value: Any, name: str, path: str) -> Any:
         case "int32" | "int64" if isinstance(value, float) and value.is_integer():
             return int(value)
         case _:
-            raise _refuse(value, path, _GO_TYPES.get(name, name))
+            raise _refuse(value, path, _GO_TYPES.get(name, name), owner)
 
 
 def missing_required(value: Any, definition: Definition, path: str = "") -> list[str]:

@@ -8,6 +8,7 @@ from pipeops.sim.kinds import Resource
 from pipeops.sim.objects import JsonObject, dig, name_of
 from pipeops.sim.selectors import from_object, matches
 from pipeops.sim.validation import pods
+from pipeops.sim.validation.custom import custom_causes
 from pipeops.sim.validation.names import (
     Cause,
     dns_label,
@@ -43,8 +44,14 @@ def _template(spec: JsonObject, restarts: tuple[str, ...]) -> Iterator[Cause]:
     yield from labels(found, "spec.template.labels")
     inner = template.get("spec") or {}
     yield from pods.spec_causes(inner, "spec.template.spec")
-    if (policy := inner.get("restartPolicy")) in pods.RESTART_POLICIES and policy not in restarts:
-        yield unsupported("spec.template.spec.restartPolicy", policy, restarts)
+    policy = inner.get("restartPolicy")
+    if policy not in pods.RESTART_POLICIES or policy in restarts:
+        return
+    where = "spec.template.spec.restartPolicy"
+    if len(restarts) > 1:
+        yield required(where, "valid values: " + ", ".join(f'"{item}"' for item in restarts))
+    else:
+        yield unsupported(where, policy, restarts)
 
 
 def _workload(old: JsonObject | None, new: JsonObject) -> Iterator[Cause]:
@@ -114,7 +121,7 @@ def _service(old: JsonObject | None, new: JsonObject) -> Iterator[Cause]:
         if port.get("protocol") not in pods.PROTOCOLS:
             yield unsupported(f"{where}.protocol", str(port.get("protocol")), pods.PROTOCOLS)
         target = port.get("targetPort")
-        if isinstance(target, int) and target and not pods.is_port(target):
+        if isinstance(target, int) and not pods.is_port(target):
             yield wrong(f"{where}.targetPort", target, pods.PORTS)
     before = dig(old, "spec", "clusterIP") if old else None
     if before and spec.get("clusterIP") != before and kind != "ExternalName":
@@ -186,6 +193,9 @@ def refusal(resource: Resource, old: JsonObject | None, new: JsonObject) -> ApiE
     check = _CHECKS.get((resource.group, resource.plural))
     if check is not None:
         causes += check(old, new)
+    if resource.custom is not None:
+        schema = (resource.custom.get("schema") or {}).get("openAPIV3Schema") or {}
+        causes += custom_causes(new, schema)
     if not causes:
         return None
     return invalid(resource.group, resource.kind, name_of(new), list(causes))
