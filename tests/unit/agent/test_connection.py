@@ -157,7 +157,10 @@ async def test_it_registers_and_reports_itself() -> None:
     assert not bench.connection.connected
     socket = await bench.registered()
     assert (bench.ready, bench.connection.connected) == (1, True)
-    assert bench.cp.headers[0] == {"Authorization": "Bearer token"}
+    assert bench.cp.headers[0] == {
+        "Authorization": "Bearer token",
+        "User-Agent": "Go-http-client/1.1",
+    }
     assert bench.facts.asked == [(True, False)]
     (heartbeat,) = [m for m in socket.messages() if m.type == "heartbeat"]
     assert b'"cluster_id":"c1"' in bytes(heartbeat.payload)
