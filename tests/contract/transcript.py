@@ -16,9 +16,7 @@ GENERATED = re.compile(r"(?<=gen-)[bcdfghjklmnpqrstvwxz2456789]{5}\b")
 AGE = re.compile(r"\d{1,2}s")
 QUOTED_VERSION = re.compile(r"(?<=resourceVersion)(\W+)\d+")
 VERSIONS = frozenset({"resourceVersion"})
-HIDDEN = frozenset(
-    {"continue", "clusterIP", "clusterIPs", "storageVersionHash", "serverAddress"}
-)
+HIDDEN = frozenset({"continue", "clusterIP", "clusterIPs", "storageVersionHash", "serverAddress"})
 
 
 class Conversation:
