@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from tests.contract import cases_access
 from tests.contract.cases import CASES
 from tests.contract.transcript import Conversation, differences
 from tests.support.apiserver import ApiServer
 from tests.support.simulator import Simulator
 
+assert cases_access  # it registers its cases in CASES
 HERE = Path(__file__).parent
 RECORDED = HERE / "recorded"
 KNOWN = HERE / "known_differences.txt"
