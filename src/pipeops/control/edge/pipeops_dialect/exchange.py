@@ -48,6 +48,8 @@ class JsonExchange:
         MessageRejected: the dialect cannot express this request.
     """
 
+    ends_at_once = False
+
     __slots__ = (
         "_after",
         "_begun",
