@@ -50,6 +50,8 @@ class ApiRelay:
 class Relay(asyncio.Protocol):
     """One request on its way to the application and its answer on the way back."""
 
+    ends_at_once = False
+
     def __init__(self, request: ClientRequest, client: Client) -> None:
         self._request = request
         self._client = client

@@ -50,7 +50,16 @@ class ClientRequest:
 
 
 class Exchange(Protocol):
-    """What a client connection tells the handler of its current request; synchronous calls."""
+    """What a client connection tells the handler of its current request; synchronous calls.
+
+    Attributes:
+        ends_at_once: the last byte of an answer and its end come in one turn. A client that sends its next request
+            between the two has been told a lie about where the answer ends (threats.md S-13).
+    """
+
+    @property
+    def ends_at_once(self) -> bool:
+        """See above."""
 
     def on_body(self, data: memoryview, last: bool) -> None:  # noqa: FBT001 - once per read: a keyword would cost
         """Request body bytes, borrowed until return; raw bytes after an upgrade (last: client's FIN)."""

@@ -38,6 +38,7 @@ class KubeExchange:
     Credit goes back to the agent only for bytes that the client's socket took.
     """
 
+    ends_at_once = True
     __slots__ = (
         "_bodiless",
         "_buffer",

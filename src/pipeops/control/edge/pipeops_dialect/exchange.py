@@ -50,6 +50,8 @@ class JsonExchange:
         MessageRejected: the dialect cannot express this request.
     """
 
+    ends_at_once = False
+
     __slots__ = (
         "_after",
         "_begun",
