@@ -233,8 +233,6 @@ def test_the_printed_command_starts_an_agent_and_revocation_ends_it(pipeops, sim
         *options,
         "--kubeconfig",
         simulated,
-        "--port",
-        "0",
     ]
     command += ["--state-file", tmp_path / "state.yaml", "--port", "0"]
     agent = Child("agent", command, log=tmp_path / "agent.log", env=ENVIRONMENT)
