@@ -16,7 +16,6 @@ from pipeops.protocol.mux.frames import GO_AWAY, pack
 from tests.fuzz import harness
 from tests.support.mux import GROWING, TINY, Recorder, parse
 
-
 #: What a hashicorp/yamux peer needs.
 COMPATIBLE = replace(TINY, finish_alone=True, acknowledge_at_once=True)
 
