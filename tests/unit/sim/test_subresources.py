@@ -34,7 +34,5 @@ async def test_a_token_request_gives_a_token_that_works(world: World) -> None:
     path = "/api/v1/namespaces/default/serviceaccounts/default/token"
     issued = await world("POST", path, {"spec": {}})
     token = issued.body["status"]["token"]
-    who = await world(
-        "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, token=token
-    )
+    who = await world("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, token=token)
     assert who.body["status"]["userInfo"]["username"] == "system:serviceaccount:default:default"
