@@ -1,5 +1,6 @@
 """Processes of a run: started in their own groups, watched, always ended; and what /proc says about them."""
 
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 STOP_SECONDS = 5.0
@@ -43,17 +45,31 @@ class Running:
 
     def cpu_seconds(self) -> float:
         """User and system time so far."""
+        self.check()
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def memory(self) -> Memory:
         """Current memory, from smaps_rollup."""
+        self.check()
         values = {}
         for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]:
             name, _, rest = line.partition(":")
             values[name] = int(rest.split()[0])
         unique = values["Private_Clean"] + values["Private_Dirty"]
         return Memory(values["Rss"], values["Pss"], unique)
+
+    def answer(self, seconds: float, line: int = 0) -> dict[str, Any]:
+        """A line of JSON that the program prints, waited for."""
+        deadline = time.monotonic() + seconds
+        while len(lines := self.log.read_text().splitlines()) <= line:
+            if self.process.poll() not in (None, 0) or time.monotonic() > deadline:
+                raise BenchError(f"{self.label} printed no answer:\n{self.tail()}")
+            time.sleep(0.02)
+        try:
+            return dict(json.loads(lines[line]))
+        except ValueError:
+            raise BenchError(f"{self.label} failed:\n{self.tail()}") from None
 
     def check(self) -> None:
         """Raise if the program has ended."""
@@ -93,6 +109,8 @@ class Processes:
     ) -> Running:
         """Start a program and wait until `ready` answers True."""
         log = self.directory / f"{label}.log"
+        if not any(running.label == label for running in self._running):
+            log.unlink(missing_ok=True)
         # Appending, so that `trim_logs` can empty the file under the program.
         with log.open("ab") as output:
             process = subprocess.Popen(

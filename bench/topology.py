@@ -6,7 +6,7 @@ import shutil
 import ssl
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -120,6 +120,12 @@ class Topology:
         """For clients of TLS targets."""
         return self.certificates.client_context()
 
+    def client(self, target: Target, label: str, *arguments: str | float) -> Running:
+        """Start `bench.client` against a target; its output is the log."""
+        description = {**asdict(target), "authority": str(self.certificates.authority)}
+        command = [sys.executable, "-m", "bench.client", json.dumps(description)]
+        return self.processes.start(label, [*command, *map(str, arguments)])
+
     def plane(self, *, tls: bool) -> Plane:
         """Our control plane with both agents, plain or TLS throughout."""
         if tls not in self._planes:
@@ -169,7 +175,7 @@ class Topology:
     ) -> Running:
         """An agent for a cluster, dialling `port` (a relay) instead of the control plane's own if given."""
         name = name or cluster
-        label = f"agent-{name}-{'tls' if plane.tls else 'plain'}"
+        label = f"agent-{name}-{plane.control.label}"
         token_file = self.directory / f"{label}.token"
         if not token_file.exists():
             token_file.write_text(self.cluster_token(plane, name))
@@ -183,7 +189,7 @@ class Topology:
         kubeconfig = self.directory / f"{cluster}.kubeconfig"
         kubeconfig.write_text(json.dumps(_kubeconfig(self.backend_port(cluster))))
         url = f"{'https' if plane.tls else 'http'}://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "pipeops.agent", "--pipeops-url", url]
+        command = [sys.executable, "-m", "pipeops.agent", "--port", "0", "--pipeops-url", url]
         command += ["--kubeconfig", str(kubeconfig), "--token-file", str(token_file)]
         command += ["--agent-id", token_file.stem, "--cluster-name", cluster]
         command += ["--port", "0", "--state-file", f"{token_file}.state", "--log-format", "json"]

@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
+
+# A busy machine is slow, not wrong: no example is judged by its time. tests/property has profiles of its own.
+settings.register_profile("quick", deadline=None, max_examples=50)
+settings.load_profile("quick")
 
 pytest.register_assert_rewrite("tests.support.kubectl_flows", "tests.support.kubectl_matrix")
 

@@ -3,14 +3,25 @@
 from collections.abc import Callable
 from typing import Final
 
+from bench.measures.bodies import body_memory
+from bench.measures.bulk import bulk
+from bench.measures.fairness import beside_bulk, stalled_reader
 from bench.measures.footprint import agent_footprint
 from bench.measures.plan import Plan
 from bench.measures.small import small_get
+from bench.measures.wan import wan
+from bench.measures.watches import watches
 from bench.report import Result
 from bench.topology import Topology
 
 MEASURES: Final[dict[str, Callable[[Topology, Plan], list[Result]]]] = {
     "small": small_get,
+    "bulk": bulk,
+    "beside-bulk": beside_bulk,
+    "stalled": stalled_reader,
+    "watches": watches,
+    "wan": wan,
+    "bodies": body_memory,
     "agent": agent_footprint,
 }
 

@@ -38,6 +38,13 @@ async def plain() -> AsyncIterator[Bench]:
         yield made
 
 
+@pytest.fixture
+async def multiplexed() -> AsyncIterator[Bench]:
+    """With a multiplexed session."""
+    async with _bench(multiplexed=True) as made:
+        yield made
+
+
 @asynccontextmanager
 async def _bench(*, multiplexed: bool) -> AsyncIterator[Bench]:
     async with (

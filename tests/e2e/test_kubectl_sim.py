@@ -1,6 +1,5 @@
 """Stock kubectl on the simulated cluster, directly and through the tunnel: it must not notice the difference."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,29 +30,6 @@ def old() -> Path:
     if built.path is None:
         pytest.skip(f"no kubectl 1.20: {built.reason}")
     return built.path
-
-
-@pytest.fixture(scope="module")
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    with Simulator(tmp_path_factory.mktemp("sim")) as running:
-        yield running
-        assert "Traceback" not in running.log
-
-
-@pytest.fixture(scope="module")
-def sim_stack(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Control plane and agent in front of the simulated cluster, as cluster `sim`."""
-    with Stack(tmp_path_factory.mktemp("stack")) as running:
-        running.start_agent("sim", running.add_cluster("sim"), simulator.agent_kubeconfig)
-        yield running
-
-
-@pytest.fixture
-def space(simulator: Simulator) -> Iterator[str]:
-    """A namespace of the test's own."""
-    name = simulator.new_namespace()
-    yield name
-    simulator.admin.delete(f"/api/v1/namespaces/{name}")
 
 
 def through_tunnel(stack: Stack, binary: Path, home: Path) -> Kubectl:

@@ -8,9 +8,10 @@ from tests.support.apiserver import ApiServer
 from tests.support.kubectl import Kubectl
 from tests.support.kubectl120 import kubectl120
 from tests.support.kubectl_matrix import KubectlMatrix
+from tests.support.programs import find_programs
 from tests.support.stack import Stack
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+pytestmark = [pytest.mark.slow]
 
 USER = "ann@example.org"
 OLD = {"auth whoami": "kubectl 1.20 has no such command"}
@@ -50,3 +51,42 @@ class TestOldOnReal(KubectlMatrix):
     @pytest.fixture
     def kubectl(self, stack: Stack, namespace: str, tmp_path: Path) -> Kubectl:
         return through(stack, "real", old_kubectl(), tmp_path).within(namespace)
+
+
+class TestCurrentOnSimulator(KubectlMatrix):
+    column = "current, simulator"
+    user = USER
+
+    @pytest.fixture
+    def kubectl(self, sim_stack: Stack, space: str, tmp_path: Path) -> Kubectl:
+        programs, reason = find_programs()
+        if programs is None:
+            pytest.skip(f"no kubectl: {reason}")
+        return through(sim_stack, "sim", programs.kubectl, tmp_path).within(space)
+
+
+NO_SCHEMA = "kubectl 1.20 reads schemas as Protobuf only, and the simulated cluster has none"
+
+
+class TestOldOnSimulator(KubectlMatrix):
+    """What 1.20 is for here: get, logs, exec, port-forward and what else needs no schema."""
+
+    column = "1.20, simulator"
+    user = USER
+    not_applicable = OLD | dict.fromkeys(
+        ("apply", "apply server side", "edit", "delete", "diff", "rollout status", "explain"),
+        NO_SCHEMA,
+    )
+    proxy_arguments = ()
+    proxy_prefix = "/k8s/sim"
+
+    @pytest.fixture
+    def kubectl(self, sim_stack: Stack, space: str, tmp_path: Path) -> Kubectl:
+        return through(sim_stack, "sim", old_kubectl(), tmp_path).within(space)
+
+    @pytest.fixture
+    def creator(self, sim_stack: Stack, space: str, tmp_path: Path) -> Kubectl:
+        programs, reason = find_programs()
+        if programs is None:
+            pytest.skip(f"no current kubectl to make pods with: {reason}")
+        return through(sim_stack, "sim", programs.kubectl, tmp_path / "creator").within(space)

@@ -87,7 +87,7 @@ LINES = {
     "space in the target": (b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     "control character in the target": (b"GET /a\x7f HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     "NUL in the target": (b"GET /a\x00 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-    "authority form": (b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "authority form": (b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     "absolute form": (b"GET http://example.com/k8s/fake/version HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "asterisk form": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "no Host": (b"GET /health HTTP/1.1\r\n\r\n", 400),

@@ -226,7 +226,14 @@ def test_the_printed_command_starts_an_agent_and_revocation_ends_it(pipeops, sim
 
     name, *options = shlex.split(pipeops("clusters", "add", "remote")[1])
     assert name == "pipeops-agent"
-    command = [sys.executable, "-m", "pipeops.agent", *options, "--kubeconfig", simulated]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeops.agent",
+        *options,
+        "--kubeconfig",
+        simulated,
+    ]
     command += ["--state-file", tmp_path / "state.yaml", "--port", "0"]
     agent = Child("agent", command, log=tmp_path / "agent.log", env=ENVIRONMENT)
     try:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.property.plant_bugs import SEVEN, survives
+from tests.property.plant_bugs import MORE, SEVEN, copy_with, survives
 
 
 @pytest.mark.slow
@@ -18,3 +18,8 @@ def test_planted_bug_is_caught(bug):
 def test_unharmed_copy_passes():
     passed, failed = survives(None)
     assert passed, failed
+
+
+@pytest.mark.parametrize("bug", SEVEN + MORE, ids=lambda bug: bug.name.replace(" ", "-"))
+def test_bug_still_fits_the_code(bug, tmp_path):
+    copy_with(bug, tmp_path)

@@ -60,8 +60,13 @@ class KubectlMatrix:
             pytest.skip(f"not applicable: {self.not_applicable[row]}")
 
     @pytest.fixture
-    def pod(self, kubectl: Kubectl) -> str:
-        return create_pod(kubectl, "p1", log_interval="0.2")
+    def creator(self, kubectl: Kubectl) -> Kubectl:
+        """Makes the pods that other flows use; the same kubectl wherever it can."""
+        return kubectl
+
+    @pytest.fixture
+    def pod(self, creator: Kubectl) -> str:
+        return create_pod(creator, "p1", log_interval="0.2")
 
     def test_get_table(self, kubectl: Kubectl) -> None:
         assert b" Ready " in kubectl.run("get", "nodes").stdout
@@ -161,9 +166,9 @@ class KubectlMatrix:
             == hashlib.sha256(data).digest()
         )
 
-    def test_port_forward(self, kubectl: Kubectl) -> None:
+    def test_port_forward(self, kubectl: Kubectl, creator: Kubectl) -> None:
         with echo_server() as echo:
-            create_pod(kubectl, "p2", ports=f"80={echo}")
+            create_pod(creator, "p2", ports=f"80={echo}")
             with port_forward(kubectl, "pod/p2", ":80") as (_, port):
                 data = payload(300_000)
                 assert converse(port, data) == data + b"<end>"

@@ -138,7 +138,7 @@ class Stack:
             f"agent {cluster}",
             self._agent_arguments[cluster],
             log=self.log(f"agent-{cluster}"),
-            env=environment(HOME=str(state), PIPEOPS_STATE_PATH=str(state)),
+            env=environment(HOME=str(state), PIPEOPS_PORT="0"),
             cwd=state,
         )
         self.agents[cluster] = agent

@@ -15,6 +15,8 @@ from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.facts import ClusterFacts
 from pipeops.agent.identity import agent_id, instance_id, next_epoch
 from pipeops.agent.json_dialect.dialect import JsonDialect
+from pipeops.agent.local_api.server import LocalServer
+from pipeops.agent.local_api.status import StatusPages
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
@@ -29,6 +31,7 @@ from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.limits import Limits
 from pipeops.runtime.backoff import Backoff
 from pipeops.runtime.clock import Clock
+from pipeops.runtime.heap import keep_freed_memory
 from pipeops.runtime.logs import get_logger
 from pipeops.runtime.loop_errors import report_loop_errors
 from pipeops.runtime.secrets import Secret
@@ -36,6 +39,7 @@ from pipeops.runtime.settings import Problem, SettingsError
 from pipeops.runtime.signals import shutdown_event, state_report
 from pipeops.runtime.supervisor import Service, Supervisor
 from pipeops.runtime.tasks import OnError, TaskScope
+from pipeops.tunnel.websocket import PEER_ERRORS
 
 log = get_logger(__name__)
 
@@ -48,13 +52,14 @@ def run(settings: AgentSettings) -> int:
     Raises:
         PipeOpsError: settings, cluster access or the first registration failed; the text is for people.
     """
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_main(settings))
     return 0
 
 
 async def _main(settings: AgentSettings) -> None:
-    report_loop_errors(asyncio.get_running_loop())
+    report_loop_errors(asyncio.get_running_loop(), of_peers=PEER_ERRORS)
     clock = Clock()
     access = _cluster_access(settings, clock)
     identity = Identity(
@@ -77,7 +82,12 @@ async def _main(settings: AgentSettings) -> None:
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits)
             connection = _connection(settings, clock, access, identity, pool, json_pool, streams)
-            services: list[Service] = [pool, json_pool, connection]
+            services: list[Service] = [
+                _local_server(settings, clock, connection),
+                pool,
+                json_pool,
+                connection,
+            ]
             supervisor = Supervisor(services, stop_timeout=settings.shutdown_timeout)
             pools = (pool, json_pool)
             with state_report(lambda: _figures(connection, pools, streams)):
@@ -96,6 +106,19 @@ def _figures(
         "upstream": sum(len(pool) for pool in pools),
         "upstream_idle": sum(pool.idle for pool in pools),
     }
+
+
+def _local_server(
+    settings: AgentSettings, clock: Clock, connection: ControlPlaneConnection
+) -> LocalServer:
+    status = StatusPages(
+        connection,
+        asyncio.get_running_loop().time,
+        clock.now,
+        truthful=settings.truthful_readiness_probe,
+        version=settings.shown_version or __version__,
+    )
+    return LocalServer(status.pages(), host="", port=settings.port)
 
 
 def _settle_memory() -> None:
@@ -182,6 +205,7 @@ def _connection(
             heartbeat=settings.heartbeat_interval_connected or 5.0,
         ),
         tunnel_enabled=settings.tunnel_enabled,
+        reconnect=settings.reconnect_enabled,
     )
 
 
@@ -207,7 +231,11 @@ def _token_to_send(settings: AgentSettings, access: KubeAccess) -> Secret[str] |
 
 
 def _pool_limits(settings: AgentSettings) -> PoolLimits:
-    return PoolLimits(connect_timeout=settings.dial_timeout, idle_timeout=settings.idle_timeout)
+    return PoolLimits(
+        connect_timeout=settings.dial_timeout,
+        head_timeout=max(PoolLimits().head_timeout, settings.request_timeout),
+        idle_timeout=settings.idle_timeout,
+    )
 
 
 class _ApiServerAddress:

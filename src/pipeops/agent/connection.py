@@ -30,10 +30,13 @@ from pipeops.protocol.messages.negotiation import (
 )
 from pipeops.protocol.messages.registration import Register, RegisterSuccess
 from pipeops.runtime.logs import get_logger
+from pipeops.tunnel.link import TunnelLink
 from pipeops.tunnel.proxy import proxy_for
-from pipeops.tunnel.websocket import HandshakeRefused, dial
+from pipeops.tunnel.websocket import HandshakeRefused, TunnelSocket, dial
 
 log = get_logger(__name__)
+
+USER_AGENT = "Go-http-client/1.1"  # what PipeOps control planes know agents by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,22 @@ class Identity:
     epoch: int
 
 
+class Dial(Protocol):
+    """Opens a WebSocket: `tunnel.websocket.dial`, or what stands for it in tests."""
+
+    async def __call__(
+        self,
+        handler: TunnelLink,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        ssl_context: ssl.SSLContext | None,
+        proxy: str | None,
+        handshake_timeout: float,
+    ) -> TunnelSocket:
+        """Return when the handshake is complete; see `tunnel.websocket.dial`."""
+
+
 class ControlPlaneConnection:
     """Keeps the tunnel up for as long as the agent runs."""
 
@@ -95,6 +114,8 @@ class ControlPlaneConnection:
         wall: Callable[[], datetime],
         times: ConnectionTimes | None = None,
         tunnel_enabled: bool = True,
+        reconnect: bool = True,
+        dial: Dial = dial,
     ) -> None:
         self._url = url
         self._token = token
@@ -109,10 +130,15 @@ class ControlPlaneConnection:
         self._wall = wall
         self._times = times or ConnectionTimes()
         self._tunnel_enabled = tunnel_enabled
+        self._reconnect = reconnect
+        self._dial_socket = dial
         self._loop = asyncio.get_running_loop()
         self._cluster_id = ""
         self._lanes: dict[int, Lane] = {}
         self.connected = False
+        self.registered = False
+        self.failures = 0
+        self.last_heartbeat: float | None = None
         self.down_since: float | None = None
         self.reconnects = 0
 
@@ -130,36 +156,44 @@ class ControlPlaneConnection:
         """Service: connect and stay connected until cancelled.
 
         Raises:
-            ControlPlaneError: the first registration was refused, or did not succeed in time.
+            ControlPlaneError: the first registration was refused, or did not succeed in time; or the tunnel was
+                lost and shall not be dialled again.
         """
         give_up_at = self._loop.time() + self._times.first
-        registered = False
         delays = self._backoff()
         error = ControlPlaneError("not connected yet")
         while True:
             try:
                 async with asyncio.TaskGroup() as group:
-                    lane, success = await self._connect()
-                    registered = True
+                    lane, features, success = await self._connect()
                     delays = self._backoff()
                     self._up(success)
                     ready()
-                    await self._serve(group, lane, success)
+                    await self._serve(group, lane, features, success)
             except* ControlPlaneError as errors:
                 error = _first(errors)
             self._down()
-            if not registered and (not error.retryable or self._loop.time() >= give_up_at):
+            self.failures += 1
+            if self.registered and not self._reconnect:
+                raise error
+            left = give_up_at - self._loop.time()
+            if not self.registered and (not error.retryable or left <= 0):
                 raise error
             delay = max(next(delays), error.retry_after)
             if not error.retryable:
                 delay = max(delay, self._times.refused)
-            what = "control plane connection lost" if registered else "control plane not reached"
+            if not self.registered:
+                delay = min(delay, left)
+            what = (
+                "control plane connection lost" if self.registered else "control plane not reached"
+            )
             log.warning(what, error=str(error), retry_in=round(delay, 2))
             await asyncio.sleep(delay)
             self.reconnects += 1
 
     def _up(self, success: RegisterSuccess) -> None:
-        self.connected = True
+        self.connected = self.registered = True
+        self.failures = 0
         self.down_since = None
         self._cluster_id = success.cluster_id
         log.info(
@@ -177,20 +211,18 @@ class ControlPlaneConnection:
 
     # -- one connection --------------------------------------------------------------------
 
-    async def _connect(self) -> tuple[Lane, RegisterSuccess]:
+    async def _connect(self) -> tuple[Lane, frozenset[Feature], RegisterSuccess]:
         lane = self._lane(0)
-        headers = {"Authorization": f"Bearer {self._token()}"}
+        headers = {"Authorization": f"Bearer {self._token()}", "User-Agent": USER_AGENT}
         features = await self._dial(lane, headers)
-        native = Feature.NATIVE in features
         try:
-            return lane, await self._register(lane, features, native=native)
+            return lane, features, await self._register(lane, features)
         except BaseException:
             lane.link.close(1000, "registration did not succeed")
             raise
 
-    async def _register(
-        self, lane: Lane, features: frozenset[Feature], *, native: bool
-    ) -> RegisterSuccess:
+    async def _register(self, lane: Lane, features: frozenset[Feature]) -> RegisterSuccess:
+        native = Feature.NATIVE in features
         send_token = Feature.NO_SERVICE_ACCOUNT_TOKEN not in features
         register = await self._facts.register_payload(native=native, send_token=send_token)
         request_id = f"req_{int(self._wall().timestamp() * 1e9)}_{self._identity.agent_id}"
@@ -203,7 +235,7 @@ class ControlPlaneConnection:
 
     async def _dial(self, lane: Lane, headers: Mapping[str, str]) -> frozenset[Feature]:
         try:
-            socket = await dial(
+            socket = await self._dial_socket(
                 lane.link,
                 self._url.websocket,
                 headers=headers,
@@ -215,14 +247,22 @@ class ControlPlaneConnection:
             raise explain(error, self._url, self._proxy) from error
         return parse_features(socket.header(FEATURES_HEADER))
 
-    async def _serve(self, group: asyncio.TaskGroup, lane: Lane, success: RegisterSuccess) -> None:
+    async def _serve(
+        self,
+        group: asyncio.TaskGroup,
+        lane: Lane,
+        features: frozenset[Feature],
+        success: RegisterSuccess,
+    ) -> None:
         """Until lane 0 is lost; always ends by an exception, which also ends the tasks of the group."""
         interval = self._times.heartbeat
         if success.x_heartbeat_interval_seconds is not UNSET:
             interval = min(max(float(success.x_heartbeat_interval_seconds), 1.0), 3600.0)
         try:
             group.create_task(self._heartbeats(lane, interval), name="heartbeat")
-            group.create_task(self._reregister(lane), name="reregister")
+            # Asked for while the first registration was on its way: answered by now.
+            lane.reregister.clear()
+            group.create_task(self._reregister(lane, features), name="reregister")
             if (
                 success.x_session_secret is not UNSET
                 and success.x_lanes is not UNSET
@@ -248,14 +288,15 @@ class ControlPlaneConnection:
                 tunnel_status="connected" if lane.multiplexing.is_set() else "disconnected",
             )
             lane.send(Heartbeat.TYPE, heartbeat)
+            self.last_heartbeat = self._loop.time()
             await asyncio.sleep(interval)
 
-    async def _reregister(self, lane: Lane) -> None:
+    async def _reregister(self, lane: Lane, features: frozenset[Feature]) -> None:
         while True:
             await lane.reregister.wait()
             lane.reregister.clear()
             log.warning("the control plane asks to register again")
-            success = await self._register(lane, frozenset(), native=False)
+            success = await self._register(lane, features)
             self._cluster_id = success.cluster_id
 
     async def _keep_lane(self, index: int, secret: str) -> None:

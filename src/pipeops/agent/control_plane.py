@@ -92,7 +92,7 @@ def _os_reason(error: OSError) -> str:
     if error.errno and not isinstance(error, socket.gaierror):
         return os.strerror(error.errno)
     if isinstance(error, ConnectionError) and not str(error):
-        return "the connection was closed before it was up"
+        return "the connection was closed before the tunnel was up; is this the control plane's URL and port?"
     return error.strerror or str(error) or type(error).__name__
 
 

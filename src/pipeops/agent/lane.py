@@ -111,6 +111,8 @@ class Lane:
             self._on_message(envelope.decode(data))
         except MessageRejected as error:
             log.warning("control message rejected", lane=self.index, reason=str(error))
+        except Exception as error:
+            log.error("control message failed", lane=self.index, exc_info=error)  # noqa: TRY400 - it is given
 
     def on_link_message(self, link: TunnelLink, data: bytes) -> None:
         """LinkOwner: a request's body, or JSON sent as binary as PipeOps controllers do."""

@@ -53,41 +53,41 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     api_url: Annotated[str, Key("pipeops.api_url", url("https", "http", "wss", "ws"), "the control plane", "--pipeops-url", ("PIPEOPS_API_URL",), security=True, placeholder="URL")] = DEFAULT_API_URL
     token: Annotated[Secret[str], Key("pipeops.token", secret, "this cluster's token; visible to other users as a flag, prefer --token-file", "--token", ("PIPEOPS_TOKEN",), secret=True, security=True, placeholder="TOKEN")] = Secret("")
     token_file: Annotated[str, Key("pipeops.token_file", text, "read the token from a file; - for standard input", "--token-file", ("PIPEOPS_TOKEN_FILE",), security=True, placeholder="FILE")] = ""
-    timeout: Annotated[float, Key("pipeops.timeout", _ANY_TIME, "time for one HTTP request to the control plane", placeholder="DURATION")] = 30.0
+    timeout: Annotated[float, Key("pipeops.timeout", _ANY_TIME, "time for one HTTP request to the control plane; no effect in this version", placeholder="DURATION")] = 30.0
     tls_enabled: Annotated[bool, Key("pipeops.tls.enabled", boolean, "false allows an http or ws URL beyond this machine", security=True)] = True
     tls_insecure_skip_verify: Annotated[bool, Key("pipeops.tls.insecure_skip_verify", boolean, "accept any certificate of the control plane: never in production", security=True)] = False
     tls_ca_file: Annotated[str, Key("pipeops.tls.ca_file", text, "trust these certificate authorities (PEM) besides the system's", "--ca-file", ("PIPEOPS_CA_FILE",), security=True, placeholder="FILE")] = ""
     tls_cert_file: Annotated[str, Key("pipeops.tls.cert_file", text, "client certificate (PEM) shown to the control plane", security=True, placeholder="FILE")] = ""
     tls_key_file: Annotated[str, Key("pipeops.tls.key_file", text, "key of the client certificate (PEM)", security=True, placeholder="FILE")] = ""
     reconnect_enabled: Annotated[bool, Key("pipeops.reconnect.enabled", boolean, "false: exit 1 when the tunnel is lost")] = True
-    reconnect_max_attempts: Annotated[int, Key("pipeops.reconnect.max_attempts", integer(0, 1_000_000), "attempts of one heartbeat", placeholder="NUMBER")] = 10
-    reconnect_interval: Annotated[float, Key("pipeops.reconnect.interval", _ANY_TIME, "first pause between attempts of one heartbeat", placeholder="DURATION")] = 5.0
-    reconnect_backoff: Annotated[float, Key("pipeops.reconnect.backoff", _ANY_TIME, "accepted for compatibility, no effect", placeholder="DURATION")] = 5.0
+    reconnect_max_attempts: Annotated[int, Key("pipeops.reconnect.max_attempts", integer(0, 1_000_000), "attempts of one heartbeat; no effect in this version", placeholder="NUMBER")] = 10
+    reconnect_interval: Annotated[float, Key("pipeops.reconnect.interval", _ANY_TIME, "first pause between attempts of one heartbeat; no effect in this version", placeholder="DURATION")] = 5.0
+    reconnect_backoff: Annotated[float, Key("pipeops.reconnect.backoff", _ANY_TIME, "as in the Go agent; no effect in this version", placeholder="DURATION")] = 5.0
     send_service_account_token: Annotated[str, Key("agent.send_service_account_token", choice("auto", "always", "never"), "send the ServiceAccount token at registration; auto: unless the control plane says it needs none", security=True, placeholder="WHEN")] = "auto"  # noqa: S105 -- a word, no secret
 
     # The agent
     cluster_name: Annotated[str, Key("agent.cluster_name", text, "name shown for this cluster", "--cluster-name", ("PIPEOPS_CLUSTER_NAME",), placeholder="NAME")] = DEFAULT_CLUSTER_NAME
-    agent_id: Annotated[str, Key("agent.id", text, "identity of this agent; made up and kept if empty", "--agent-id", ("PIPEOPS_AGENT_ID",), placeholder="ID")] = ""
-    agent_name: Annotated[str, Key("agent.name", text, "name shown in local status", placeholder="NAME")] = ""
+    agent_id: Annotated[str, Key("agent.id", text, "identity of this agent; derived from where it runs if empty", "--agent-id", ("PIPEOPS_AGENT_ID",), placeholder="ID")] = ""
+    agent_name: Annotated[str, Key("agent.name", text, "name shown in local status; no effect in this version", placeholder="NAME")] = ""
     labels: Annotated[dict[str, str], Key("agent.labels", mapping, "labels of this cluster", placeholder="KEY=VALUE,…")] = {}
-    port: Annotated[int, Key("agent.port", integer(0, 65_535), "port of the local HTTP server; 0 takes a free one", "--port", ("PIPEOPS_PORT",), placeholder="PORT")] = 8080
-    debug: Annotated[bool, Key("agent.debug", boolean, "log every local HTTP request")] = False
-    shown_version: Annotated[str, Key("agent.version", text, "version shown by /health instead of the real one", placeholder="VERSION")] = ""
-    truthful_readiness_probe: Annotated[bool, Key("agent.truthful_readiness_probe", boolean, "/ready tells the tunnel's state", env=("PIPEOPS_TRUTHFUL_READINESS_PROBE",))] = False
+    port: Annotated[int, Key("agent.port", integer(0, 65_535), "port of the local HTTP server; 0 takes a free one; no effect in this version", "--port", ("PIPEOPS_PORT",), placeholder="PORT")] = 8080
+    debug: Annotated[bool, Key("agent.debug", boolean, "log every local HTTP request; no effect in this version")] = False
+    shown_version: Annotated[str, Key("agent.version", text, "version shown by /health instead of the real one; no effect in this version", placeholder="VERSION")] = ""
+    truthful_readiness_probe: Annotated[bool, Key("agent.truthful_readiness_probe", boolean, "/ready tells the tunnel's state; no effect in this version", env=("PIPEOPS_TRUTHFUL_READINESS_PROBE",))] = False
     heartbeat_interval_connected: Annotated[float | None, Key("agent.heartbeat_interval_connected", duration(1), "pause between heartbeats; the control plane's wish, else 5s, if not set", env=("PIPEOPS_HEARTBEAT_INTERVAL_CONNECTED",), placeholder="DURATION")] = None
-    heartbeat_interval_reconnecting: Annotated[float, Key("agent.heartbeat_interval_reconnecting", duration(1), "the same while reconnecting", env=("PIPEOPS_HEARTBEAT_INTERVAL_RECONNECTING",), placeholder="DURATION")] = 60.0
-    heartbeat_interval_disconnected: Annotated[float, Key("agent.heartbeat_interval_disconnected", duration(1), "the same while disconnected", env=("PIPEOPS_HEARTBEAT_INTERVAL_DISCONNECTED",), placeholder="DURATION")] = 15.0
+    heartbeat_interval_reconnecting: Annotated[float, Key("agent.heartbeat_interval_reconnecting", duration(1), "the same while reconnecting; no effect in this version", env=("PIPEOPS_HEARTBEAT_INTERVAL_RECONNECTING",), placeholder="DURATION")] = 60.0
+    heartbeat_interval_disconnected: Annotated[float, Key("agent.heartbeat_interval_disconnected", duration(1), "the same while disconnected; no effect in this version", env=("PIPEOPS_HEARTBEAT_INTERVAL_DISCONNECTED",), placeholder="DURATION")] = 15.0
     allow_system_identities: Annotated[bool, Key("agent.allow_system_identities", boolean, "let the control plane act as system: users and groups too", "--allow-system-identities", security=True)] = False
-    state_file: Annotated[str, Key("agent.state_file", text, "keep the agent's state in this file", "--state-file", ("PIPEOPS_STATE_FILE",), placeholder="FILE")] = ""
+    state_file: Annotated[str, Key("agent.state_file", text, "keep the agent's state in this file; no effect in this version", "--state-file", ("PIPEOPS_STATE_FILE",), placeholder="FILE")] = ""
     tunnel_enabled: Annotated[bool, Key("tunnel.enabled", boolean, "false: register and send heartbeats only")] = True
 
     # The cluster
     kubeconfig: Annotated[str, Key("kubernetes.kubeconfig", text, "kubeconfig of the cluster; else $KUBECONFIG, ~/.kube/config", "--kubeconfig", placeholder="FILE")] = ""
     kube_context: Annotated[str, Key("kubernetes.context", text, "context of the kubeconfig; else its current one", "--context", placeholder="NAME")] = ""
     in_cluster: Annotated[bool, Key("kubernetes.in_cluster", boolean, "use the pod's ServiceAccount", "--in-cluster")] = False
-    namespace: Annotated[str, Key("kubernetes.namespace", text, "namespace of the agent's own objects", placeholder="NAME")] = "pipeops-system"
+    namespace: Annotated[str, Key("kubernetes.namespace", text, "namespace of the agent's own objects; no effect in this version", placeholder="NAME")] = "pipeops-system"
     service_token: Annotated[Secret[str], Key("kubernetes.service_token", secret, "ServiceAccount token offered instead of the mounted one", env=("PIPEOPS_K8S_SERVICE_TOKEN",), secret=True, security=True, placeholder="TOKEN")] = Secret("")
-    ca_cert_data: Annotated[str, Key("kubernetes.ca_cert_data", text, "cluster CA offered instead of the mounted one (base64 of PEM)", env=("PIPEOPS_K8S_CERT_DATA",), placeholder="BASE64")] = ""
+    ca_cert_data: Annotated[str, Key("kubernetes.ca_cert_data", text, "cluster CA offered instead of the mounted one (base64 of PEM); no effect in this version", env=("PIPEOPS_K8S_CERT_DATA",), placeholder="BASE64")] = ""
 
     # Logs
     log_level: Annotated[str, Key("logging.level", text, "debug, info, warning or error", "--log-level", ("PIPEOPS_LOG_LEVEL", "LOGGING_LEVEL", "LOG_LEVEL"), placeholder="LEVEL")] = "info"
@@ -101,16 +101,16 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     first_redial: Annotated[float, Key("timeouts.websocket_reconnect", _ANY_TIME, "longest pause before the first redial", placeholder="DURATION")] = 0.5
     longest_redial: Annotated[float, Key("timeouts.websocket_reconnect_max", _ANY_TIME, "longest pause between redials", placeholder="DURATION")] = 15.0
     registration_timeout: Annotated[float, Key("timeouts.registration", _ANY_TIME, "wait for the answer to a registration", placeholder="DURATION")] = 30.0
-    heartbeat_timeout: Annotated[float, Key("timeouts.heartbeat", _ANY_TIME, "time to send one heartbeat", placeholder="DURATION")] = 30.0
+    heartbeat_timeout: Annotated[float, Key("timeouts.heartbeat", _ANY_TIME, "time to send one heartbeat; no effect in this version", placeholder="DURATION")] = 30.0
     kube_timeout: Annotated[float, Key("timeouts.k8s_operation", _ANY_TIME, "one request of the agent's own to the Kubernetes API", placeholder="DURATION")] = 30.0
     dial_timeout: Annotated[float, Key("timeouts.proxy_dial", _ANY_TIME, "connecting to the API server or a service", placeholder="DURATION")] = 10.0
     idle_timeout: Annotated[float, Key("timeouts.proxy_idle", _ANY_TIME, "an unused connection to the API server is closed after this", placeholder="DURATION")] = 90.0
-    request_timeout: Annotated[float, Key("timeouts.proxy_request", _ANY_TIME, "wait for the head of an answer; streams have no limit", placeholder="DURATION")] = 30.0
+    request_timeout: Annotated[float, Key("timeouts.proxy_request", _ANY_TIME, "wait for the head of an answer, at least 5m since admission may take long; streams have no limit", placeholder="DURATION")] = 30.0
     shutdown_timeout: Annotated[float, Key("timeouts.shutdown", duration(1), "finishing live requests on SIGTERM", placeholder="DURATION")] = 25.0
-    deployment_timeout: Annotated[float, Key("timeouts.k8s_deployment", _ANY_TIME, "waiting for a rollout", placeholder="DURATION")] = 180.0
-    watch_timeout: Annotated[float, Key("timeouts.k8s_resource_watch", _ANY_TIME, "one watch of the agent's own", placeholder="DURATION")] = 300.0
-    install_timeout: Annotated[float, Key("timeouts.helm_install", _ANY_TIME, "installing a component", placeholder="DURATION")] = 300.0
-    upgrade_timeout: Annotated[float, Key("timeouts.helm_upgrade", _ANY_TIME, "upgrading a component", placeholder="DURATION")] = 300.0
+    deployment_timeout: Annotated[float, Key("timeouts.k8s_deployment", _ANY_TIME, "waiting for a rollout; no effect in this version", placeholder="DURATION")] = 180.0
+    watch_timeout: Annotated[float, Key("timeouts.k8s_resource_watch", _ANY_TIME, "one watch of the agent's own; no effect in this version", placeholder="DURATION")] = 300.0
+    install_timeout: Annotated[float, Key("timeouts.helm_install", _ANY_TIME, "installing a component; no effect in this version", placeholder="DURATION")] = 300.0
+    upgrade_timeout: Annotated[float, Key("timeouts.helm_upgrade", _ANY_TIME, "upgrading a component; no effect in this version", placeholder="DURATION")] = 300.0
 # fmt: on
 
 

@@ -35,6 +35,7 @@ from pipeops.errors import PipeOpsError
 from pipeops.http1.tls import server_context
 from pipeops.protocol.limits import Limits
 from pipeops.runtime.clock import Clock
+from pipeops.runtime.heap import keep_freed_memory
 from pipeops.runtime.logs import get_logger
 from pipeops.runtime.loop_errors import report_loop_errors
 from pipeops.runtime.signals import shutdown_event, state_report
@@ -59,6 +60,7 @@ class CannotStart(PipeOpsError):
 
 def run(settings: ControlSettings) -> int:
     """Run the control plane until SIGTERM or SIGINT; returns the exit code."""
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_main(settings))
     return 0

@@ -110,7 +110,7 @@ def _explain(error: OSError, settings: ControlSettings) -> str:
     """Which file or address cannot be used, why, and what to do."""
     address = f"{settings.listen_host}:{settings.listen_port}"
     if error.errno == errno.EADDRINUSE:
-        return f"another program listens on {address} already; stop it, or choose another address with --listen"
+        return f"{address} is in use by another program; stop that, or choose another address with --listen"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{address} is no address of this machine; choose another with --listen"
     if error.errno == errno.EACCES and not error.filename:

@@ -39,7 +39,7 @@ class Limits:
     #: What may wait in all streams of a session before every further `send` says "stop" and
     #: no stream may be opened.
     max_pending_total: int = 32 * MIB
-    #: Bytes one stream may add to a batch before the next one has its turn.
+    #: Bytes one stream may add to a batch before the next one has its turn; `max_frame` if none waits.
     #: 16 KiB keeps small answers quick beside a download, at the price of more frames.
     quantum: int = 32 * KIB
     #: A batch (one WebSocket message) takes no further frame once it is this long. 64 KiB favours
@@ -71,6 +71,9 @@ class Limits:
     #: Acknowledge each stream at once instead of with the first answer. hashicorp/yamux ends
     #: the session 75 s after an unacknowledged open, and stops opening at 256 of them.
     acknowledge_at_once: bool = False
+    #: Send the end of a stream as a frame of its own instead of with the last bytes. hashicorp/yamux
+    #: handles FIN before the bytes of the same frame, so its reader may see the end and miss them.
+    finish_alone: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers with which a session could stall."""
@@ -85,5 +88,5 @@ class Limits:
 
     @classmethod
     def compatible(cls, *, max_window: int = 256 * KIB) -> Self:
-        """Limits towards a hashicorp/yamux peer: fixed windows, opens acknowledged at once."""
-        return cls(max_window=max_window, acknowledge_at_once=True)
+        """Limits towards a hashicorp/yamux peer: fixed windows, and its two peculiarities respected."""
+        return cls(max_window=max_window, acknowledge_at_once=True, finish_alone=True)

@@ -43,10 +43,23 @@ def get_logger(name: str) -> Logger:
 
 
 def library_logger(name: str, level: int = logging.WARNING) -> logging.Logger:
-    """The standard-library logger of a library that is too talkative below `level`."""
+    """The standard-library logger of a network library that is too talkative below `level`.
+
+    Exceptions it logs are the doing of peers, not bugs: they are said in a line, without a traceback.
+    """
     logger = logging.getLogger(name)
     logger.setLevel(level)
+    if _in_a_line not in logger.filters:
+        logger.addFilter(_in_a_line)
     return logger
+
+
+def _in_a_line(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        record.msg, record.args = "%s: %s", (record.getMessage(), error)
+        record.exc_info = None
+    return True
 
 
 def bind_context(**fields: object) -> AbstractContextManager[None]:

@@ -31,6 +31,7 @@ _WORD_BREAK: Final = re.compile(r"[_\-.\s]+")
 _SECRET_TEXT: Final = re.compile(
     r"""(?ix)
       \b(bearer|basic)\s+[\w\-.~+/=]{6,}                                     # credentials of a header
+    | \bpipeops_[a-z]{1,2}_[\w\-]{16,}                                        # our own tokens
     | \beyJ[\w\-]{6,}\.[\w\-]{4,}(?:\.[\w\-]*)?                              # JSON web tokens
     | (?<=[?&;])(?:access_|refresh_|id_|auth_)?(?:token|password|secret|api_key|apikey)=[^&\s"']+
     | (?<=://)[^/\s:@"']*:[^/\s@"']+(?=@)                                    # user:password@host

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from picows import (
+    WSError,
     WSFrame,
     WSHandshakeError,
     WSListener,
@@ -21,17 +22,22 @@ from picows.picows import (  # type: ignore[attr-defined]  # WSProtocol is missi
     WSCloseCode,
     WSProtocol,
 )
+from python_socks import ProxyError
 
 from pipeops.runtime.logs import library_logger
 
 WRITE_HIGH_WATER = 128 * 1024  # performance.md §9: enough for throughput, small enough for latency
 READ_BUFFER = 16 * 1024  # grows by itself; 256 KiB would cost that much for every idle agent
-MAX_FRAME = (
-    4 * 1024 * 1024
-)  # ours are 64-256 KiB; a Go peer's largest message is fragmented at 4 KiB
+# Frames of agents: ours are 64-256 KiB, Go clients fragment at 4 KiB. A Go server sends a message as one frame.
+MAX_FRAME = 4 * 1024 * 1024
 MAX_TEXT = 16 * 1024 * 1024  # one JSON message, fragments together
+USER_AGENT = (
+    "Go-http-client/1.1"  # firewalls and gateways know agents by it (reference protocol §1.2)
+)
 CLOSE_TIMEOUT = 5.0  # seconds for a close frame to leave
 CLOSE_REASON_LIMIT = 120  # RFC 6455 §5.5: control frames carry at most 125 bytes
+
+PEER_ERRORS = (WSError,)  # what the library raises about a peer, where nobody can catch it
 
 _BINARY, _TEXT, _CONTINUATION = WSMsgType.BINARY, WSMsgType.TEXT, WSMsgType.CONTINUATION
 _PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
@@ -70,6 +76,7 @@ class TunnelSocket(WSListener):
 
     Attributes:
         whole_messages: hand binary messages over whole, as text, until multiplexing begins.
+        opened: the handshake was completed, whatever became of the connection since.
     """
 
     def __init__(self, handler: SocketHandler) -> None:
@@ -80,6 +87,7 @@ class TunnelSocket(WSListener):
         self._in_pieces = True  # … and whether they are passed on as they come
         self._text = bytearray()
         self.whole_messages = False
+        self.opened = False
         self._close = (1006, "connection lost")
         self.peer = "-"
         self.response_headers: Mapping[str, str] = {}
@@ -89,6 +97,7 @@ class TunnelSocket(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """picows: the handshake is complete."""
         self._transport = transport
+        self.opened = True
         under = transport.underlying_transport
         under.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         name = under.get_extra_info("peername")
@@ -107,7 +116,7 @@ class TunnelSocket(WSListener):
         elif kind is _PONG:
             self._handler.on_pong()
         elif kind is _CLOSE:
-            self._close = (frame.get_close_code().value, frame.get_close_reason() or "")
+            self._close = _close_of(frame.get_payload_as_bytes())
             transport.send_close(WSCloseCode.OK)
             transport.disconnect()
 
@@ -183,7 +192,8 @@ class TunnelSocket(WSListener):
         if transport is None:
             return
         self._close = (code, reason)
-        text = reason.encode()[:CLOSE_REASON_LIMIT]
+        # Half a character would make the peer refuse the close frame.
+        text = reason.encode()[:CLOSE_REASON_LIMIT].decode(errors="ignore").encode()
         transport.send(_CLOSE, code.to_bytes(2, "big") + text)
         transport.disconnect()
         # A peer that takes nothing any more must not keep the socket open.
@@ -194,6 +204,12 @@ class TunnelSocket(WSListener):
         if self._transport is not None:
             self._close = (1006, reason)
             self._transport.disconnect(graceful=False)
+
+
+def _close_of(payload: bytes) -> tuple[int, str]:
+    """Code and reason of a close frame; 1005 stands for none (RFC 6455 §7.4.1). The library knows no private codes."""
+    code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
+    return code, payload[2:].decode("utf-8", "replace")
 
 
 class HandshakeRefused(Exception):
@@ -224,7 +240,7 @@ async def dial(
     """Dial a WebSocket; redirects are never followed.
 
     Raises:
-        HandshakeRefused: an HTTP answer other than 101.
+        HandshakeRefused: an HTTP answer other than 101, or an answer that makes no sense, also of a proxy.
         OSError, TimeoutError: no connection; ssl.SSLError is an OSError.
     """
     socket = TunnelSocket(handler)
@@ -240,9 +256,9 @@ async def dial(
                 url,
                 ssl_context=ssl_context,
                 websocket_handshake_timeout=handshake_timeout,
-                max_frame_size=MAX_FRAME,
+                max_frame_size=MAX_TEXT + MAX_FRAME,
                 read_buffer_init_size=READ_BUFFER,
-                extra_headers=dict(headers),
+                extra_headers={"User-Agent": USER_AGENT, **headers},
                 max_redirects=0,
                 logger_name=library_logger("picows"),
                 proxy=proxy,
@@ -255,6 +271,10 @@ async def dial(
         raise HandshakeRefused(
             status, fields, (error.raw_body or b"")[:2048], str(error)
         ) from error
+    except (WSError, ProxyError) as error:
+        raise HandshakeRefused(0, {}, b"", str(error)) from error
+    if not socket.opened:  # picows reports a connection that ends within the handshake as a success
+        raise ConnectionAbortedError
     return socket
 
 

@@ -37,7 +37,7 @@ type agent struct {
 }
 
 func newAgent(o options) *agent {
-	transport := &http.Transport{TLSClientConfig: trust(o.kubeCA), ForceAttemptHTTP2: true}
+	transport := &http.Transport{TLSClientConfig: trust(o.kubeCA), ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 256}
 	return &agent{
 		options: o,
 		kube: &http.Client{

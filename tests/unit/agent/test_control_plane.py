@@ -95,7 +95,10 @@ def test_an_untrusted_certificate_says_which_setting_helps() -> None:
     ("error", "words"),
     [
         (ConnectionRefusedError(111, "Connect call failed ('h', 1)"), "Connection refused"),
-        (ConnectionResetError(), "the connection was closed before it was up"),
+        (
+            ConnectionResetError(),
+            "the connection was closed before the tunnel was up; is this the control plane's URL and port?",
+        ),
         (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
     ],
 )

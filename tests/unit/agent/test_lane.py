@@ -151,3 +151,16 @@ async def test_a_stream_is_accepted_once_multiplexing_has_begun() -> None:
     await turns(1)
     assert "x_stream_end" in socket.types()
     assert socket.batches
+
+
+async def test_a_message_that_cannot_be_handled_does_not_end_the_tunnel() -> None:
+    made, socket, json = lane()
+
+    def broken(*_: Any) -> bool:
+        raise RuntimeError("bug")
+
+    json.on_request = broken  # type: ignore[method-assign]
+    say(made, "proxy_request", {})
+    assert socket.closed is None
+    say(made, "ping", {}, "p1")
+    assert socket.types() == ["pong"]

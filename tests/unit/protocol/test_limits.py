@@ -10,6 +10,7 @@ def test_native_windows_grow_and_compatible_ones_do_not():
     assert Limits().max_window == 16 * MIB
     assert Limits.compatible().max_window == 256 * KIB
     assert Limits.compatible().acknowledge_at_once
+    assert Limits.compatible().finish_alone
 
 
 def test_compatible_windows_may_grow_as_far_as_negotiated():

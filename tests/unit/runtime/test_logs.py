@@ -23,6 +23,20 @@ def test_json_record_has_the_documented_keys_in_order():
     assert lines(out)[0]["time"].endswith("Z")
 
 
+def test_what_a_network_library_says_of_its_peers_is_one_line():
+    out = io.StringIO()
+    logs.configure(stream=out)
+    logger = logs.library_logger("a-library")
+    assert logs.library_logger("a-library").filters == logger.filters
+    try:
+        raise ValueError("frame too large")
+    except ValueError:
+        logger.exception("closing %s", "7")
+    (record,) = lines(out)
+    assert record["msg"] == "closing 7: frame too large"
+    assert "exception" not in record
+
+
 def test_fields_cannot_overwrite_the_records_own_keys():
     out = io.StringIO()
     logs.configure(stream=out)

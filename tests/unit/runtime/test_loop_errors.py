@@ -38,6 +38,23 @@ def test_a_bug_in_a_callback_is_reported_with_its_traceback(report):
     assert records[0]["where"] == "Exception in callback"
 
 
+def test_an_error_of_a_peer_is_one_line():
+    loop = FakeLoop()
+    report_loop_errors(loop, of_peers=(LookupError,))
+    with capture_logs() as records:
+        loop.handler(
+            loop, {"message": "Future exception was never retrieved", "exception": KeyError("x")}
+        )
+    assert records == [
+        {
+            "log_level": "warning",
+            "event": "a peer broke the rules",
+            "error": "'x'",
+            "component": "runtime.loop_errors",
+        }
+    ]
+
+
 def test_an_error_without_an_exception_is_reported_too(report):
     with capture_logs() as records:
         report(message="Task was destroyed but it is pending!")

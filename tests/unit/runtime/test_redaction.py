@@ -41,6 +41,7 @@ def test_harmless_neighbours_stay_readable(name, value):
         "Authorization: Bearer canary-canary",
         "basic Y2FuYXJ5Y2FuYXJ5canary",
         "got eyJhbGciOi.eyJzdWIiOiJjYW5hcnkcanary.canary",
+        "refused pipeops_u_canary-canary-canary-canary",
         "GET /ws?access_token=canary&x=1",
         "http://user:canary@proxy:3128/",
         "-----BEGIN RSA PRIVATE KEY-----\ncanary\n-----END RSA PRIVATE KEY-----",

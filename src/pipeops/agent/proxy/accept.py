@@ -40,7 +40,13 @@ class StreamAcceptor:
     ) -> None:
         """The head is complete: `received` begins with it."""
         head = decode_head(received if len(received) == total else received[:total])
-        failure = StreamFailure(stream, head.request_id.hex().encode(), announce, self._report)
+        failure = StreamFailure(
+            stream,
+            head.request_id.hex().encode(),
+            announce,
+            self._report,
+            to_head_request=head.http_head.startswith(b"HEAD "),
+        )
         if not fin:  # else no more can come, so nobody waits for credit
             stream.consumed(total)
         handler = self._handlers.get(head.kind)

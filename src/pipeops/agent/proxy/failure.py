@@ -19,16 +19,24 @@ class StreamFailure:
     Attributes:
         request_id: hexadecimal, as both sides log it.
         head_sent: set by the exchange once a response head is on its way.
+        to_head_request: the answer must have no body: the client would take it for the next answer.
     """
 
-    __slots__ = ("_announce", "_report", "head_sent", "request_id", "stream")
+    __slots__ = ("_announce", "_report", "head_sent", "request_id", "stream", "to_head_request")
 
     def __init__(
-        self, stream: Stream, request_id: bytes, announce: Announce, report: Report
+        self,
+        stream: Stream,
+        request_id: bytes,
+        announce: Announce,
+        report: Report,
+        *,
+        to_head_request: bool = False,
     ) -> None:
         self.stream = stream
         self.request_id = request_id
         self.head_sent = False
+        self.to_head_request = to_head_request
         self._announce = announce
         self._report = report
 
@@ -45,5 +53,8 @@ class StreamFailure:
             return
         head, body = status_response(code, message, hop=hop, request_id=request_id)
         stream.sink = Discard(stream)
-        preface = encode_preface(Framing.LENGTH, code, len(head), reusable=True)
+        framing = Framing.LENGTH
+        if self.to_head_request:
+            framing, body = Framing.NONE, b""
+        preface = encode_preface(framing, code, len(head), reusable=True)
         stream.send(preface + head + body, True)

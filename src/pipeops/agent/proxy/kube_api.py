@@ -22,6 +22,12 @@ MAX_CACHED_HEADS = (
     512  # distinct (header block, principal) pairs; a client repeats its block exactly
 )
 
+MAX_CACHED_BLOCK = 8 * 1024  # bytes; with the count it bounds what one user can make us keep
+
+# Methods a server may be asked twice (as in net/http): the first time it may have acted on it.
+_REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+# Segments that a server behind a base path would climb out of it with.
+_CLIMBS = re.compile(rb"(?i)/(?:\.|%2e){1,2}(?:[/;]|%2f|%5c|\\|$)")
 _LINE = re.compile(rb"([A-Z]{1,32}) (/[\x21-\x7e]*) HTTP/1\.1\r\n")
 _WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS"))
 _UPGRADE = int(HeadFlag.UPGRADE)
@@ -165,20 +171,13 @@ class KubeApiProxy:
     ) -> None:
         stream = failure.stream
         try:
-            match = _LINE.match(head.http_head)
-            if match is None:
-                raise HeadError(400, "malformed request line")
-            rendered = self._render(head.http_head[match.end() :], head.principal)
+            method, target, rendered = self._read(head)
         except IdentityRefused as refusal:
             failure.fail(403, str(refusal), Hop.AGENT)
             return
         except (HeadError, RemoteProtocolError, ValueError) as error:
             failure.fail(400, f"the agent cannot use this request: {error}", Hop.AGENT)
             return
-        if (head.flags & _UPGRADE != 0) is not rendered.upgrade:
-            failure.fail(400, "an upgrade must be named in head and header", Hop.AGENT)
-            return
-        method, target = match.groups()
         length = head.body_length
         chunked = length == UNKNOWN_LENGTH
         exchange = KubeExchange(
@@ -199,7 +198,12 @@ class KubeApiProxy:
         )
         size = len(body)
         if not length and not size:
-            exchange.replay = request
+            if rendered.upgrade:
+                # Nobody would know what a command did that was cut off: a connection of its own cannot be stale.
+                self.pool.dial(exchange, request)
+                return
+            if method in _REPEATABLE:
+                exchange.replay = request
         elif size or fin:
             if not chunked:
                 exchange.body_left = left = length - size
@@ -209,6 +213,18 @@ class KubeApiProxy:
             request += frame_body(body, last=fin, chunked=chunked)
             stream.consumed(size)
         self.pool.send(exchange, request)
+
+    def _read(self, head: StreamHead) -> tuple[bytes, bytes, RenderedHead]:
+        match = _LINE.match(head.http_head)
+        if match is None:
+            raise HeadError(400, "malformed request line")
+        rendered = self._render(head.http_head[match.end() :], head.principal)
+        if (head.flags & _UPGRADE != 0) is not rendered.upgrade:
+            raise HeadError(400, "an upgrade must be named in head and header")
+        method, target = match.groups()
+        if self._base_path and _CLIMBS.search(target.partition(b"?")[0]):
+            raise HeadError(400, "paths with . or .. segments are refused")
+        return method, target, rendered
 
     def _render(self, block: bytes, principal: bytes) -> RenderedHead:
         key = (block, principal)
@@ -231,6 +247,8 @@ class KubeApiProxy:
             lines += b"Authorization: %b\r\n" % authorization
         lines = b"Host: %b\r\n%b%b" % (self._host, lines, self._identity.headers(user))
         rendered = RenderedHead(lines, upgrade is not None, self.credentials.generation)
+        if len(block) > MAX_CACHED_BLOCK:
+            return rendered
         if len(self._rendered) >= MAX_CACHED_HEADS:
             self._rendered.pop(next(iter(self._rendered)))
         self._rendered[key] = rendered

@@ -1,15 +1,27 @@
 """UpstreamPool: connections to the API server, kept while idle, dialled when none is free."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeops.agent.proxy.upstream import Exchange, UpstreamConnection
+from pipeops.errors import PipeOpsError
 from pipeops.http1.read_buffer import ReadBuffer
 from pipeops.http1.tls import describe_ssl_error
 from pipeops.protocol.exchange.status import Hop
-from pipeops.runtime.tasks import TaskScope, TooManyTasksError
+from pipeops.runtime.tasks import ScopeClosedError, TaskScope, TooManyTasksError
+
+# A server or a path to it that vanished without a FIN shows after 60 s; an idle watch would else wait for ever:
+# probes while nothing is sent, the time that sent bytes may stay unacknowledged else (tcp(7)).
+DEAD_SERVER = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +109,14 @@ class UpstreamPool:
         self._dialling += 1
         try:
             self._scope.spawn(self._dial(waiting), name="dial")
-        except TooManyTasksError:
+        except (TooManyTasksError, ScopeClosedError):
             self._dialling -= 1
             exchange.failed(503, "the agent is opening too many connections", Hop.AGENT)
 
     async def _dial(self, waiting: "Waiting") -> None:
-        exchange = waiting.exchange
-        address = self._address()
+        address: Address | None = None
         try:
+            address = self._address()
             async with asyncio.timeout(self._limits.connect_timeout):
                 _, connection = await self._loop.create_connection(
                     lambda: UpstreamConnection(self),
@@ -134,14 +146,25 @@ class UpstreamPool:
                 f"the Kubernetes API server at {address} cannot be reached: {error.strerror or error}",
             )
             return
+        except PipeOpsError as error:  # no context for TLS: a CA or certificate is unusable
+            self._failed(waiting, 502, f"the agent cannot dial the Kubernetes API server: {error}")
+            return
         finally:
             self._dialling -= 1
+        self._dialled(waiting, connection, str(address))
+
+    def _dialled(self, waiting: "Waiting", connection: UpstreamConnection, address: str) -> None:
+        if not connection.live:  # lost before this task had its turn
+            message = f"the Kubernetes API server at {address} closed the connection at once"
+            self._failed(waiting, 502, message)
+            return
+        connection.watch_for_death(DEAD_SERVER)
         self._live.add(connection)
         if waiting.cancelled:
             self._keep(connection)
             return
         held = waiting.held
-        connection.begin(exchange, waiting.request)
+        connection.begin(waiting.exchange, waiting.request)
         if held or waiting.finished:
             connection.on_data(memoryview(b"".join(held)), waiting.finished)
 

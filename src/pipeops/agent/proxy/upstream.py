@@ -1,7 +1,7 @@
 """UpstreamConnection: one pooled connection to the API server, carrying one stream at a time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from pipeops.http1.framing import ChunkedScanner, FramingError
@@ -255,15 +255,15 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if self._head:
             data = self._head + data
         end = data.find(b"\r\n\r\n") + 4
+        while (
+            end >= 4 and data[9:10] == b"1" and data[9:12] != b"101"
+        ):  # 100, 103: not for the client
+            data = data[end:]
+            end = data.find(b"\r\n\r\n") + 4
         if end < 4:
             if len(data) > MAX_RESPONSE_HEAD:
                 self._drop(exchange, f"a response head larger than {MAX_RESPONSE_HEAD} bytes")
             self._head = data
-            return
-        if data[9:10] == b"1" and data[9:12] != b"101":  # 100, 103: not for the client
-            self._head = b""
-            if len(data) > end:
-                self._on_head(exchange, data[end:])
             return
         try:
             answer = parse_response_head(
@@ -392,6 +392,13 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def live(self) -> bool:
         """The connection can be used."""
         return self._transport is not None and not self._transport.is_closing()
+
+    def watch_for_death(self, options: Iterable[tuple[int, int, int]]) -> None:
+        """Set socket options by which the kernel notices that the other side is gone."""
+        socket = self._transport.get_extra_info("socket") if self._transport is not None else None
+        if socket is not None:
+            for option in options:
+                socket.setsockopt(*option)
 
     def close(self) -> None:
         """Close an idle connection."""

@@ -4,13 +4,14 @@ import asyncio
 from pathlib import Path
 
 from pipeops.control.edge.exchange import Client, ClientRequest
-from pipeops.http1.framing import FramingError
+from pipeops.http1.framing import ChunkedScanner, FramingError
 from pipeops.http1.response import MAX_RESPONSE_HEAD, parse_response_head
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.status import Hop
 from pipeops.runtime.tasks import ScopeClosedError, TaskScope, TooManyTasksError
 
 MAX_BODY = 1024 * 1024  # the API takes small JSON documents
+MAX_WAITING = 64 * 1024  # bytes of it kept while the application cannot be reached yet
 CONNECT_TIMEOUT = 5.0
 
 
@@ -49,6 +50,8 @@ class ApiRelay:
 class Relay(asyncio.Protocol):
     """One request on its way to the application and its answer on the way back."""
 
+    ends_at_once = False
+
     def __init__(self, request: ClientRequest, client: Client) -> None:
         self._request = request
         self._client = client
@@ -57,7 +60,9 @@ class Relay(asyncio.Protocol):
         self._received = b""
         self._framing: Framing | None = None
         self._remaining = 0
+        self._chunked: ChunkedScanner | None = None
         self._body = 0
+        self._full = False
         self._done = False
 
     def _head(self) -> bytes:
@@ -85,8 +90,22 @@ class Relay(asyncio.Protocol):
         if self._done:
             transport.close()
             return
+        was_full, self._full = self._full, False
         self._transport.write(bytes(self._to_send))  # type: ignore[union-attr]
         self._to_send.clear()
+        if was_full and not self._full:
+            self._client.resume_body()
+
+    def pause_writing(self) -> None:
+        """asyncio: the application is slow over the body."""
+        self._full = True
+        self._client.pause_body()
+
+    def resume_writing(self) -> None:
+        """asyncio: the application takes more."""
+        self._full = False
+        if not self._done:
+            self._client.resume_body()
 
     def data_received(self, data: bytes) -> None:
         """asyncio: part of the answer."""
@@ -94,7 +113,7 @@ class Relay(asyncio.Protocol):
             return
         if self._framing is None:
             data = self._on_head(self._received + data)
-        if data and self._framing is not None:
+        if data and self._framing is not None and not self._done:
             self._on_data(data)
 
     def _on_head(self, data: bytes) -> bytes:
@@ -116,19 +135,31 @@ class Relay(asyncio.Protocol):
             return b""
         self._framing = answer.framing
         self._remaining = answer.length
+        if answer.framing is Framing.CHUNKED:
+            self._chunked = ChunkedScanner()
         self._client.begin(answer.head, answer.framing, answer.status, reusable=True)
         if answer.framing is Framing.NONE:
             self._finish()
         return data[end:]
 
     def _on_data(self, data: bytes) -> None:
-        more = self._client.write(data)
+        """Pass on what belongs to this answer and not a byte more: it would be taken for the next one."""
+        last = False
         if self._framing is Framing.LENGTH:
+            data = data[: self._remaining]
             self._remaining -= len(data)
-            if self._remaining <= 0:
-                self._finish()
+            last = not self._remaining
+        elif self._chunked is not None:
+            try:
+                data = data[: self._chunked.feed(memoryview(data))]
+            except FramingError as error:
+                self.failed(str(error))
                 return
-        if not more and self._transport is not None:
+            last = self._chunked.done
+        more = self._client.write(data)
+        if last:
+            self._finish()
+        elif not more and self._transport is not None:
             self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -136,10 +167,10 @@ class Relay(asyncio.Protocol):
         self._transport = None
         if self._done:
             return
-        if self._framing in (Framing.CLOSE, Framing.CHUNKED) and exc is None:
+        if self._framing is Framing.CLOSE and exc is None:
             self._finish()
         else:
-            self.failed("it closed the connection before it had answered")
+            self.failed("it closed the connection before it had answered completely")
 
     def _finish(self) -> None:
         self._done = True
@@ -173,6 +204,9 @@ class Relay(asyncio.Protocol):
             )
         if self._transport is None:
             self._to_send += piece
+            if len(self._to_send) > MAX_WAITING and not self._full:
+                self._full = True
+                self._client.pause_body()
         else:
             self._transport.write(piece)
 

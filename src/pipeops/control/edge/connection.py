@@ -208,7 +208,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._head_sent = False
         self._status = 0
         self._sent = 0
-        self._close_after = block.close or not request.minor
+        # S-01: whatever becomes of an upgrade, what the client sends after it is not a request to read.
+        self._close_after = block.close or not request.minor or block.upgrade is not None
         if block.chunked:
             self._chunked = ChunkedScanner()
             self._body_remaining = -1
@@ -250,6 +251,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         exchange = self._exchange
         if exchange is None or not self._body_remaining or self._body_paused or self._buffer:
             self._buffer += bytes(data)
+            if exchange and self._head_sent and exchange.ends_at_once and not self._body_remaining:
+                exchange.on_client_gone()
+                self.abort("the agent's answer is longer than it says")
             self._pause_if_flooded()
             return
         chunked = self._chunked
@@ -353,11 +357,10 @@ class ClientConnection(asyncio.BufferedProtocol):
             return
         now = self._edge.now()
         self._log("ok", now)
-        transport = self._transport
         if self._close_after or self._body_remaining or self._state == _RAW:
             self._state = _CLOSED
-            if transport is not None:
-                transport.close()
+            if self._transport is not None:
+                self._transport.close()
             return
         self._state = _HEAD
         self._request = None

@@ -29,7 +29,7 @@ class ClientRequest:
     body_length: int | None
     request_id: bytes
     peer: str
-    started: float
+    started: float = 0.0
     user: bytes = b"-"
 
     @property
@@ -48,21 +48,18 @@ class ClientRequest:
         """Any request body is to come."""
         return self.body_length is None or self.body_length > 0
 
-    @property
-    def is_discovery(self) -> bool:
-        """The request is one of those with which every kubectl command begins.
-
-        client-go shows the text of a failed discovery only if it is a plain-text 5xx other than 503 and 504
-        (rest.Result.Raw, errors.NewGenericServerResponse): a Status would end as "unable to handle the request".
-        """
-        path = self.target.partition(b"?")[0]
-        return path.endswith((b"/api", b"/apis")) or b"apidiscovery" in (
-            self.block.value(b"accept") or b""
-        )
-
 
 class Exchange(Protocol):
-    """What a client connection tells the handler of its current request; synchronous calls."""
+    """What a client connection tells the handler of its current request; synchronous calls.
+
+    Attributes:
+        ends_at_once: the last byte of an answer and its end come in one turn. A client that sends its next request
+            between the two has been told a lie about where the answer ends (threats.md S-13).
+    """
+
+    @property
+    def ends_at_once(self) -> bool:
+        """See above."""
 
     def on_body(self, data: memoryview, last: bool) -> None:  # noqa: FBT001 - once per read: a keyword would cost
         """Request body bytes, borrowed until return; raw bytes after an upgrade (last: client's FIN)."""

@@ -1,5 +1,7 @@
 """JsonKube: plain requests as `proxy_request` messages (reference protocol §2.5, §9.1)."""
 
+import msgspec
+
 from pipeops.control.auth.grants import Grant
 from pipeops.control.edge.exchange import Client, ClientRequest, Exchange
 from pipeops.control.edge.kube import is_watch
@@ -8,9 +10,13 @@ from pipeops.control.edge.pipeops_dialect.identity import request_headers
 from pipeops.control.edge.pipeops_dialect.lane import JsonLane
 from pipeops.control.edge.pipeops_dialect.watches import cap_watch
 from pipeops.protocol.exchange.events import RequestHead
+from pipeops.protocol.exchange.pipeops import render_headers
+from pipeops.protocol.exchange.principal import Principal
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.messages.payload import MessageRejected
 from pipeops.runtime.secrets import Secret
+
+MAX_RENDERED = 512  # distinct header blocks of users; a client repeats its block exactly
 
 
 class JsonKube:
@@ -18,6 +24,7 @@ class JsonKube:
 
     def __init__(self, call_later: CallLater) -> None:
         self._call_later = call_later
+        self._rendered: dict[tuple[bytes, Principal, Secret[str]], bytes] = {}
 
     def open(
         self,
@@ -32,11 +39,10 @@ class JsonKube:
         if requests.full:
             client.fail(503, "too many requests are under way", Hop.TUNNEL, retry_after=1)
             return None
-        headers = request_headers(request.block, grant.principal, credential, request.request_id)
+        rendered = self._render(request, grant, credential)
         watch = is_watch(request.target)
-        head = RequestHead(
-            request.method, cap_watch(path) if watch else path, headers, request.body_length
-        )
+        target = cap_watch(path) if watch else path
+        head = RequestHead(request.method, target, [], request.body_length)
         try:
             exchange = JsonExchange(
                 requests,
@@ -46,6 +52,7 @@ class JsonKube:
                 self._call_later,
                 watch=watch,
                 minor=request.minor,
+                headers=rendered,
             )
         except MessageRejected as error:
             client.fail(
@@ -54,3 +61,15 @@ class JsonKube:
             return None
         exchange.start(has_body=request.has_body)
         return exchange
+
+    def _render(self, request: ClientRequest, grant: Grant, credential: Secret[str]) -> msgspec.Raw:
+        """Headers as JSON; only the request's id differs between a client's requests."""
+        key = (request.block.forwarded, grant.principal, credential)
+        front = self._rendered.get(key)
+        if front is None:
+            headers = request_headers(request.block, grant.principal, credential)
+            front = bytes(render_headers(headers)).removesuffix(b"}")
+            if len(self._rendered) >= MAX_RENDERED:
+                self._rendered.pop(next(iter(self._rendered)))
+            self._rendered[key] = front
+        return msgspec.Raw(b'%b,"Audit-Id":["%b"]}' % (front, request.request_id))

@@ -4,7 +4,9 @@ import re
 from binascii import unhexlify
 from collections.abc import Callable
 
+from pipeops.control.edge.answer_guard import AnswerGuard
 from pipeops.control.edge.exchange import Client, ClientRequest
+from pipeops.http1.framing import FramingError
 from pipeops.protocol.errors import RemoteProtocolError
 from pipeops.protocol.exchange.native import (
     PREFACE_BYTES,
@@ -36,12 +38,15 @@ class KubeExchange:
     Credit goes back to the agent only for bytes that the client's socket took.
     """
 
+    ends_at_once = True
     __slots__ = (
+        "_bodiless",
         "_buffer",
         "_client",
         "_close_delimited",
         "_done",
         "_framing",
+        "_guard",
         "_held",
         "_take_end",
         "stream",
@@ -54,14 +59,17 @@ class KubeExchange:
         self._take_end = take_end
         self._buffer: bytes | None = b""  # preface and head while they are incomplete, then None
         self._framing = Framing.NONE
+        self._guard: AnswerGuard | None = None
         self._close_delimited = watch
         self._held = 0
         self._done = False
+        self._bodiless = False
         self.stream: Stream | None = None
 
     def start(self, stream: Stream, request: ClientRequest, path: bytes, principal: bytes) -> None:
         """Send the stream head; the body follows through on_body."""
         self.stream = stream
+        self._bodiless = request.method == b"HEAD"
         block = request.block
         flags = _NONE_FLAGS
         if block.upgrade is not None:
@@ -98,9 +106,11 @@ class KubeExchange:
             taken = self._begin(received)
             if self._buffer is not None:
                 if fin and not self._done:
-                    self._end("the agent ended the stream before it answered", 502, Hop.AGENT)
+                    self._reset_and_end("the agent ended the stream before it answered")
                 return
         else:
+            if self._breaks_its_word(data):
+                return
             taken = not size or self._client.write(data)
         if fin:  # the stream is over: nobody waits for its credit
             self._complete()
@@ -119,15 +129,44 @@ class KubeExchange:
         except RemoteProtocolError as error:
             self._reset_and_end(str(error))
             return True
+        if self._bodiless and preface.framing is not Framing.NONE:
+            # The client would take the body for the answer to its next request, perhaps to another cluster.
+            self._reset_and_end("the agent answers a HEAD request with a body")
+            return True
         if len(received) < PREFACE_BYTES + preface.head_length:
             return True
-        self._buffer = None
         self._framing = framing = preface.framing
+        end = PREFACE_BYTES + preface.head_length
+        try:
+            self._guard = guard = AnswerGuard(
+                received[PREFACE_BYTES:end],
+                framing,
+                preface.status,
+                to_head_request=self._bodiless,
+            )
+            guard.take(memoryview(received)[end:])
+        except FramingError as error:
+            self._reset_and_end(f"the agent's answer is unusable: {error}")
+            return True
+        self._buffer = None
         return self._client.begin(
             received[PREFACE_BYTES:], framing, preface.status, reusable=preface.reusable
         )
 
+    def _breaks_its_word(self, data: memoryview) -> bool:
+        """The agent sends more than it declared: nothing of it, nor after it, may reach the client."""
+        try:
+            if self._guard is not None:
+                self._guard.take(data)
+        except FramingError as error:
+            self._reset_and_end(str(error))
+            return True
+        return False
+
     def _complete(self) -> None:
+        if self._guard is not None and not self._guard.complete:
+            self._reset_and_end("the agent ended its answer too early")
+            return
         stream = self.stream
         self._done = True
         if stream is not None and not stream.local_finished:

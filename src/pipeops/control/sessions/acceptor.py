@@ -46,8 +46,10 @@ class AgentAcceptor:
         Raises:
             Unauthenticated, AuthenticationUnavailable: from the authenticator.
         """
-        token = (authorization or b"").removeprefix(b"Bearer ").strip()
-        return await self.authenticator.authenticate(token)
+        scheme, _, token = (authorization or b"").partition(b" ")
+        if scheme.lower() != b"bearer":  # RFC 9110 §11.1: whatever the case
+            token = b""
+        return await self.authenticator.authenticate(token.strip())
 
     def accept(
         self,

@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from pipeops.control.auth.grants import ClusterGrant
 from pipeops.control.sessions.registry import AgentInstance, Lane, SessionRegistry
+from pipeops.control.store.errors import StoreError
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.control import ErrorMessage, Ping, Pong, ProtocolFallback, StreamEnd
@@ -113,6 +114,7 @@ class AgentPeer:
         self._dialled = (dialled_instance, dialled_epoch)
         self._lane: Lane | None = None
         self._registering = False
+        self._waiting: tuple[Envelope, Register] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last_write = 0.0
         self._prompted = -PROMPT_INTERVAL
@@ -137,6 +139,8 @@ class AgentPeer:
             self._on_message(link, message)
         except MessageRejected as error:
             self._log.warning("control message rejected", reason=str(error), bytes=len(data))
+        except Exception as error:  # noqa: BLE001 - boundary: a bug or a full scope must not end every stream
+            self._log.error("control message failed", error=str(error), exc_info=error)
 
     def on_link_message(self, link: TunnelLink, data: bytes) -> None:
         """LinkOwner: old agents send JSON as binary."""
@@ -171,11 +175,11 @@ class AgentPeer:
                 lane.keep_end(message.decode(StreamEnd))
             case Heartbeat.TYPE:
                 self._on_heartbeat(message.decode(Heartbeat))
-            case Register.TYPE if not self._lane_index and not self._registering:
-                self._registering = True
-                self._context.scope.spawn(
-                    self._register(link, message, message.decode(Register)), name="register"
-                )
+            case Register.TYPE if not self._lane_index:
+                self._waiting = (message, message.decode(Register))
+                if not self._registering:
+                    self._context.scope.spawn(self._register(link), name="register")
+                    self._registering = True
             case Ping.TYPE:
                 now = self._context.wall()
                 pong = Pong(timestamp=envelope.format_time(now))
@@ -198,9 +202,14 @@ class AgentPeer:
         else:
             self._log.warning("unexpected control message", message_type=message.type[:64])
 
-    async def _register(self, link: TunnelLink, message: Envelope, register: Register) -> None:
+    async def _register(self, link: TunnelLink) -> None:
+        """Answer registrations one after the other; of those that wait meanwhile the last counts."""
         try:
-            await self._admit(link, message, register)
+            while self._waiting is not None:
+                (message, register), self._waiting = self._waiting, None
+                await self._admit(link, message, register)
+        except StoreError as error:
+            self._reject(link, "unavailable", f"the agent cannot be registered now: {error}")
         finally:
             self._registering = False
 

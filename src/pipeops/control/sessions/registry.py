@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from pipeops.protocol.messages.control import StreamEnd
 from pipeops.protocol.messages.envelope import Envelope
 from pipeops.protocol.mux.session import Session
@@ -16,7 +18,10 @@ LANE_BIAS = (
     256 * 1024
 )  # recent bytes by which another lane must be less loaded before streams move to it
 LOAD_HALF_LIFE = 0.25  # seconds; "recent" for the load of lanes
-MAX_KEPT_ENDS = 256  # announced ends whose RST has not arrived yet
+MAX_KEPT_ENDS = (
+    8192  # announced ends whose RST has not arrived yet: all streams, when an API server goes away
+)
+MAX_END_TEXT = 1024  # characters
 
 
 class LaneLink(Protocol):
@@ -80,7 +85,12 @@ class Lane:
         return session.load if session is not None else 0
 
     def keep_end(self, end: StreamEnd) -> None:
-        """Remember why a stream is about to be reset."""
+        """Remember why a stream is about to be reset, unless it is over already."""
+        session = self.link.session
+        if session is None or end.stream not in session.streams:
+            return
+        if len(end.message) > MAX_END_TEXT:
+            end = replace(end, message=end.message[:MAX_END_TEXT])
         if len(self._ends) >= MAX_KEPT_ENDS:
             self._ends.pop(next(iter(self._ends)))
         self._ends[end.stream] = end

@@ -9,7 +9,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
@@ -51,6 +51,8 @@ from pipeops.protocol.messages.proxying import (
 )
 
 CHUNK_BYTES: Final = 32 * 1024  # raw bytes of one proxy_response_chunk at most (§2.5.4)
+MAX_CHUNK: Final = 4 * 1024 * 1024  # of an answer read here; peers send CHUNK_BYTES
+MAX_WHOLE: Final = 32 * 1024 * 1024  # of an answer in one message
 MIN_GZIP: Final = 1024  # buffered bodies from here on are compressed for transport (§2.5.3)
 MIN_BINARY: Final = 10 * 1024  # buffered bodies from here on leave in the binary frame (§3.2)
 
@@ -281,8 +283,30 @@ def _text(value: bytes) -> str:
 # -- requests, written by the control plane ---------------------------------------------------
 
 
-def request_payload(head: RequestHead) -> ProxyRequestPayload:
+class RenderedRequest(Payload, frozen=True, kw_only=True):
+    """A `proxy_request` whose headers are JSON already: they repeat from request to request."""
+
+    TYPE: ClassVar[str] = ProxyRequestPayload.TYPE
+
+    method: str
+    path: str
+    query: str
+    headers: msgspec.Raw
+    body: str | msgspec.UnsetType = msgspec.UNSET
+    body_encoding: str | msgspec.UnsetType = msgspec.UNSET
+    use_streaming: bool | msgspec.UnsetType = msgspec.UNSET
+    supports_response_streaming: bool = True
+
+
+def render_headers(headers: Headers) -> msgspec.Raw:
+    """Headers as the JSON that `request_payload` takes."""
+    return msgspec.Raw(msgspec.json.encode(to_header_map(headers)))
+
+
+def request_payload(head: RequestHead, headers: msgspec.Raw | None = None) -> RenderedRequest:
     """The `proxy_request` for a request of the Kubernetes API, answered in pieces; without its body.
+
+    `headers` are those of `head`, if they have been rendered before.
 
     Raises:
         MessageRejected: the target cannot be said in this dialect, whose path is a decoded one.
@@ -294,12 +318,11 @@ def request_payload(head: RequestHead) -> ProxyRequestPayload:
         path = unquote_to_bytes(raw_path).decode()
     except UnicodeDecodeError as error:
         raise MessageRejected("a path that is not UTF-8") from error
-    return ProxyRequestPayload(
+    return RenderedRequest(
         method=head.method.decode("ascii"),
         path=path,
         query=query.decode("latin-1"),
-        headers=to_header_map(head.headers),
-        supports_response_streaming=True,
+        headers=render_headers(head.headers) if headers is None else headers,
     )
 
 
@@ -318,7 +341,7 @@ def read_answer(message: Envelope) -> tuple[AnswerEvent, ...]:
             return (_response_head(header.status, header.headers),)
         case ProxyResponseChunk.TYPE:
             chunk = message.decode(ProxyResponseChunk)
-            return _chunks(unpack_body(chunk.data, chunk.encoding))
+            return _chunks(unpack_body(chunk.data, chunk.encoding, max_body=MAX_CHUNK))
         case ProxyResponseEnd.TYPE:
             return (BodyEnd(),)
         case ProxyResponseAbort.TYPE:
@@ -328,7 +351,8 @@ def read_answer(message: Envelope) -> tuple[AnswerEvent, ...]:
         case ProxyResponse.TYPE:
             answer = message.decode(ProxyResponse)
             head = _response_head(answer.status, answer.headers)
-            return (head, *_chunks(unpack_body(answer.body, answer.encoding)), BodyEnd())
+            body = unpack_body(answer.body, answer.encoding, max_body=MAX_WHOLE)
+            return (head, *_chunks(body), BodyEnd())
         case _:
             return ()
 

@@ -41,6 +41,7 @@ class Outbound(Generic[S]):
         "awake",
         "batch",
         "delivering",
+        "finish_alone",
         "initial_window",
         "keepalive",
         "limits",
@@ -75,7 +76,7 @@ class Outbound(Generic[S]):
         self.load = 0
         self.now = now
         self.keepalive = Keepalive(limits, now)
-        self.scheduler = Scheduler(limits.quantum)
+        self.scheduler = Scheduler(limits.quantum, limits.max_frame)
         self.window_budget = WindowBudget(
             initial=limits.initial_window,
             max_window=limits.max_window,
@@ -83,6 +84,7 @@ class Outbound(Generic[S]):
         )
         self.initial_window = limits.initial_window
         self.max_frame = limits.max_frame
+        self.finish_alone = limits.finish_alone
         self.small_frame = limits.small_frame
         self._headroom = limits.headroom
         self._full = limits.headroom + limits.batch_bytes

@@ -1,5 +1,7 @@
 """Whose turn it is: streams with waiting bytes, one quantum each, round and round.
 
+A stream that waits alone may say more at once: small frames would only cost, nobody profits from them.
+
 Control frames never wait here. They go into the batch when they arise, so they are ahead of
 everything that waits, and behind the frames of their own stream that came before them.
 """
@@ -38,11 +40,12 @@ class Backlog:
 class Scheduler:
     """Round robin over the streams that have both bytes and window."""
 
-    __slots__ = ("_quantum", "waiting")
+    __slots__ = ("_alone", "_quantum", "waiting")
 
-    def __init__(self, quantum: int) -> None:
-        """`quantum`: bytes per turn."""
+    def __init__(self, quantum: int, alone: int) -> None:
+        """`quantum`: bytes per turn; `alone`: the same while no other stream waits."""
         self._quantum = quantum
+        self._alone = alone
         self.waiting: deque[Speaker] = deque()
 
     def fill(self, batch: bytearray, limit: int) -> None:
@@ -54,7 +57,7 @@ class Scheduler:
         waiting = self.waiting
         while waiting:
             speaker = waiting.popleft()
-            if speaker.take_turn(batch, self._quantum):
+            if speaker.take_turn(batch, self._quantum if waiting else self._alone):
                 waiting.append(speaker)
             if len(batch) >= limit:
                 return

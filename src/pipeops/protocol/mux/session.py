@@ -21,10 +21,9 @@ from pipeops.protocol.mux.frames import (
     unpack_from,
 )
 from pipeops.protocol.mux.outbound import Outbound
-from pipeops.protocol.mux.reset_budget import ResetBudget
 from pipeops.protocol.mux.sink import NULL_SINK, StreamSink
 from pipeops.protocol.mux.stream import Stream
-from pipeops.protocol.mux.stream_ids import StreamIds
+from pipeops.protocol.mux.stream_ids import ResetBudget, StreamIds
 from pipeops.protocol.mux.stream_state import (
     AFTER_RECEIVE_FIN,
     CLOSED,

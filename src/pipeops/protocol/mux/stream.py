@@ -47,7 +47,7 @@ class Stream(Windows):
         self.state = state
         self.flags = flags
         self.send_left = self.receive_left = self.receive_size = session.initial_window
-        self.credit = 0
+        self.credit = self.epoch_bytes = 0
         self.epoch = session.now
         self.backlog: Backlog | None = None
 
@@ -94,6 +94,9 @@ class Stream(Windows):
             and SENDS[self.state]
             and (size <= session.small_frame or session.takes_large(size))
         ):
+            if fin and size and session.finish_alone:
+                self.send(data)
+                return self.send(b"", True)
             # `_first_flags` and `_finish` written out, since every exchange comes by here.
             flags = self.flags
             if flags:
@@ -138,8 +141,8 @@ class Stream(Windows):
     def consumed(self, size: int) -> None:
         """`size` received bytes have left us, so the peer may send as many more.
 
-        Windows grow only when this is called from inside `StreamSink.on_data`: only then it is
-        known that the reader was not the slow part.
+        Windows grow only when this is called from inside `StreamSink.on_data`: only then the
+        session knows the time, and with it how fast the reader really is.
 
         Raises:
             LocalProtocolError: more was consumed than was received.
@@ -160,7 +163,7 @@ class Stream(Windows):
         sink = self.sink
         data = backlog.data
         size = min(len(data), self.send_left, quantum)
-        fin = backlog.fin and size == len(data)
+        fin = backlog.fin and size == len(data) and not (size and self.session.finish_alone)
         if size or fin:
             flags = self._first_flags() if self.flags else 0
             batch += pack(DATA, flags | FIN if fin else flags, self.id, size)
@@ -173,7 +176,7 @@ class Stream(Windows):
             self.backlog = None
         if fin:
             self._finish()
-        more = backlog.scheduled = len(data) > 0 and self.send_left > 0
+        more = backlog.scheduled = self.backlog is not None and (self.send_left > 0 or not data)
         if backlog.blocked and len(data) <= self.session.limits.low_water:
             backlog.blocked = False
             try:
@@ -305,7 +308,8 @@ class Stream(Windows):
         session = self.session
         growth = 0
         if session.delivering:
-            growth = session.window_budget.grant(self, now=session.now, rtt=session.keepalive.rtt)
-        delta = self.announce(credit, growth, session.now)
+            rtt = session.keepalive.rtt
+            growth = session.window_budget.grant(self, credit, now=session.now, rtt=rtt)
+        delta = self.announce(credit, growth)
         flags = self._first_flags() if self.flags else 0
         session.control(WINDOW_UPDATE, flags, self.id, delta)

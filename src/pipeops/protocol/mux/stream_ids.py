@@ -1,4 +1,4 @@
-"""Which stream ids may be opened, and which were open once.
+"""Which stream ids may be opened, which were open once, and how many were in vain.
 
 Servers use even ids, clients odd ones, 0 is the session. Ids rise, but two openers of one peer
 may overtake each other between taking an id and sending it (hashicorp/yamux does), so ids that
@@ -59,3 +59,27 @@ class StreamIds:
         if stream_id & 1 == self._local_parity:
             return stream_id < self.next_local
         return stream_id < self.next_remote and stream_id not in self._skipped
+
+
+class ResetBudget:
+    """How many streams a peer may open in vain: reset by it, or refused by us. A token bucket.
+
+    The answer to "rapid reset" (CVE-2023-44487): open and reset never reach a limit on live
+    streams. nghttp2 and Go answer in the same way.
+    """
+
+    __slots__ = ("_burst", "_level", "_rate", "_updated")
+
+    def __init__(self, *, burst: int, rate: float, now: float) -> None:
+        """`burst` at once, then `rate` per second."""
+        self._burst = burst
+        self._rate = rate
+        self._level = float(burst)
+        self._updated = now
+
+    def spend(self, now: float) -> bool:
+        """Take one; False if none is left."""
+        refill = (now - self._updated) * self._rate
+        self._updated = now
+        self._level = min(self._level + refill, self._burst) - 1
+        return self._level >= 0

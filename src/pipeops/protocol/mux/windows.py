@@ -12,10 +12,14 @@ from typing import Final
 
 from pipeops.protocol.mux.frames import UINT32_MAX
 
-# A stream whose window is the bottleneck uses it up once per round trip, so half of it in half of
-# one. Half a window within one and a half round trips still means that twice the size may help;
-# growth stops between 1.5 and 3 times bandwidth times delay.
-_ROUND_TRIPS_PER_HALF_WINDOW: Final = 1.5
+# Up to half of a window is consumed but not announced, so a stream may be limited by its window
+# while only half of that passes in a round trip: the aim must be more than twice what passes.
+# Each decision at most doubles, so that one wrong measurement cannot take the whole budget.
+_AIM: Final = 3
+
+# Within a machine or a data centre the wire is not what a sender waits for: it is the turns of the
+# two event loops in between. A window must cover those, or bytes wait in backlogs for credit.
+_SHORTEST_ROUND_TRIP: Final = 0.002
 
 
 class Windows:
@@ -26,26 +30,28 @@ class Windows:
         receive_left: bytes the peer may still send.
         receive_size: the receive window when nothing is under way.
         credit: bytes consumed and not yet announced to the peer.
-        epoch: session time of the last announcement.
+        epoch: session time since which throughput is measured …
+        epoch_bytes: … and what was announced as consumed since.
     """
 
-    __slots__ = ("credit", "epoch", "receive_left", "receive_size", "send_left")
+    __slots__ = ("credit", "epoch", "epoch_bytes", "receive_left", "receive_size", "send_left")
 
     send_left: int
     receive_left: int
     receive_size: int
     credit: int
     epoch: float
+    epoch_bytes: int
 
     def widen_send(self, delta: int) -> bool:
         """Take the peer's WindowUpdate; False if no receiver can have promised that much."""
         self.send_left += delta
         return self.send_left <= UINT32_MAX
 
-    def announce(self, credit: int, growth: int, now: float) -> int:
+    def announce(self, credit: int, growth: int) -> int:
         """Promise `credit` consumed bytes and `growth` new ones; answers the delta to send."""
         self.credit = 0
-        self.epoch = now
+        self.epoch_bytes += credit
         self.receive_size += growth
         self.receive_left += credit + growth
         return credit + growth
@@ -62,18 +68,26 @@ class WindowBudget:
         self._max_window = max_window
         self.spare = budget
 
-    def grant(self, windows: Windows, *, now: float, rtt: float | None) -> int:
+    def grant(self, windows: Windows, credit: int, *, now: float, rtt: float | None) -> int:
         """How much larger this window becomes with the credit it announces now; mostly 0.
 
-        Doubles while the last half window went by faster than a window that fits would let it.
-        Only called for bytes consumed as they arrived: a slow reader shows nothing about the link.
+        Measures throughput over at least one round trip (a shorter time would see bursts, not
+        throughput) and aims at three times its product with the round-trip time. `now` must be the real
+        time: a reader that was slow must show as low throughput.
         """
         size = windows.receive_size
         if rtt is None or size >= self._max_window:
             return 0
-        if now - windows.epoch > rtt * _ROUND_TRIPS_PER_HALF_WINDOW:
+        rtt = max(rtt, _SHORTEST_ROUND_TRIP)
+        elapsed = now - windows.epoch
+        if elapsed <= 0 or elapsed < rtt:
             return 0
-        growth = min(size, self._max_window - size, self.spare)
+        wanted = int(_AIM * (windows.epoch_bytes + credit) * rtt / elapsed)
+        windows.epoch = now
+        windows.epoch_bytes = -credit  # `announce` adds it, but it is measured already
+        growth = min(wanted - size, size, self._max_window - size, self.spare)
+        if growth <= 0:
+            return 0
         self.spare -= growth
         return growth
 

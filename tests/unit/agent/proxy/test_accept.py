@@ -54,6 +54,22 @@ def test_anything_but_a_head_is_announced_and_reset(data: bytes) -> None:
     assert announced[0][1] == "protocol"
 
 
+@pytest.mark.parametrize(("line", "head"), [(b"HEAD /x", True), (b"GET /HEAD", False)])
+def test_failures_of_head_requests_are_told_from_others(line: bytes, head: bool) -> None:
+    seen: list[Any] = []
+
+    class Handler:
+        def start(self, failure: Any, *_: Any, **__: Any) -> None:
+            seen.append(failure)
+
+    acceptor = StreamAcceptor({StreamKind.KUBE_API: Handler()}, lambda *_: None)
+    sink = acceptor.accept(RecordingStream(), lambda *_: None)  # type: ignore[arg-type]
+    http_head = line + b" HTTP/1.1\r\n\r\n"
+    whole = StreamHead(StreamKind.KUBE_API, 0, 0, 0, bytes(16), b"", b"", http_head)
+    sink.on_data(memoryview(encode_head(whole)), True)
+    assert seen[0].to_head_request is head
+
+
 def test_a_kind_this_agent_does_not_serve_is_answered() -> None:
     sink, stream, _ = accept(Handler())
     head = StreamHead(StreamKind.UDP, HeadFlag.NONE, 0, 0, bytes(16), b"", b"", b"")

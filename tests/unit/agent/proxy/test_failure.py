@@ -54,3 +54,13 @@ def test_what_is_left_of_the_request_is_discarded_with_credit() -> None:
     made.fail(403, "no", Hop.AGENT)
     stream.sink.on_data(memoryview(b"rest"), True)
     assert stream.credit == 4
+
+
+def test_the_answer_to_head_has_no_body() -> None:
+    made, stream, _, _ = failure()
+    made.to_head_request = True
+    made.fail(403, "no", Hop.AGENT)
+    data = stream.take()
+    preface = decode_preface(data)
+    assert preface.framing is Framing.NONE
+    assert len(data) == PREFACE_BYTES + preface.head_length

@@ -6,7 +6,7 @@ import pytest
 
 from pipeops.agent.proxy.failure import StreamFailure
 from pipeops.agent.proxy.identity import IdentityRule
-from pipeops.agent.proxy.kube_api import KubeApiProxy
+from pipeops.agent.proxy.kube_api import MAX_CACHED_BLOCK, KubeApiProxy
 from pipeops.protocol.exchange.native import UNKNOWN_LENGTH, HeadFlag, StreamHead, StreamKind
 from pipeops.protocol.exchange.principal import Principal, encode_principal
 from tests.support.transports import RecordingStream
@@ -70,7 +70,7 @@ class FakeScope:
 class Path:
     """A proxy with all its neighbours."""
 
-    def __init__(self) -> None:
+    def __init__(self, base_path: bytes = b"") -> None:
         self.pool, self.credentials, self.scope = FakePool(), FakeCredentials(), FakeScope()
         self.failures: list[tuple[int, str]] = []
         self.stream = RecordingStream()
@@ -81,6 +81,7 @@ class Path:
             self.scope,  # type: ignore[arg-type]
             host="api:6443",
             now=lambda: 0.0,
+            base_path=base_path,
         )
 
     def start(
@@ -184,7 +185,7 @@ def test_only_kubernetes_upgrades_are_carried_and_both_head_and_header_must_say_
         path = Path()
         head = b"GET /x HTTP/1.1\r\nconnection: upgrade\r\nupgrade: %b\r\n\r\n" % protocol
         path.start(head, flags=flags, fin=False)
-        assert bool(path.pool.requests) is good, (protocol, flags)
+        assert bool(path.pool.dialled) is good, (protocol, flags)
         assert bool(path.failures) is not good
 
 
@@ -224,6 +225,47 @@ def test_only_a_request_without_a_body_may_be_sent_again() -> None:
     path = Path()
     path.start(b"POST /x HTTP/1.1\r\n\r\n", body=b"x", length=1)
     assert not path.pool.exchanges[0].retry()
+
+
+@pytest.mark.parametrize("method", [b"POST", b"PATCH", b"PUT", b"DELETE"])
+def test_what_the_server_may_have_done_already_is_not_asked_for_twice(method: bytes) -> None:
+    path = Path()
+    path.start(method + b" /x HTTP/1.1\r\n\r\n")
+    assert not path.pool.exchanges[0].retry()
+
+
+def test_an_upgrade_gets_a_connection_of_its_own_and_no_second_try() -> None:
+    path = Path()
+    head = b"GET /x HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    path.start(head, flags=HeadFlag.UPGRADE, fin=False)
+    assert len(path.pool.dialled) == 1
+    assert not path.pool.exchanges
+
+
+def test_a_large_header_block_is_not_kept() -> None:
+    path = Path()
+    path.start(
+        b"GET /x HTTP/1.1\r\nx: " + bytes(MAX_CACHED_BLOCK).replace(b"\0", b"a") + b"\r\n\r\n"
+    )
+    assert path.pool.requests
+    assert not path.proxy._rendered
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b"/../other", b"/a/..", b"/%2e%2E/x", b"/a/.%2e?x", b"/a/..%2fb", b"/./x", b"/a/..;/b"],
+)
+def test_a_path_cannot_climb_out_of_the_servers_base_path(target: bytes) -> None:
+    path = Path(base_path=b"/k8s/clusters/c-1")
+    path.start(b"GET " + target + b" HTTP/1.1\r\n\r\n")
+    assert path.failures[0][0] == 400
+    assert path.pool.requests == []
+
+
+def test_dots_in_names_are_no_climbing() -> None:
+    path = Path(base_path=b"/base")
+    path.start(b"GET /a..b/.well-known/..x?y=/../ HTTP/1.1\r\n\r\n")
+    assert path.pool.requests[0].startswith(b"GET /base/a..b/.well-known/..x?y=/../ HTTP")
 
 
 def test_a_rotated_credential_is_used_from_the_next_request_on() -> None:

@@ -146,6 +146,17 @@ async def test_interim_answers_are_not_for_the_client() -> None:
     assert exchange.answer() == (Framing.NONE, b"HTTP/1.1 204 No Content\r\n\r\n")
 
 
+async def test_any_number_of_interim_answers_is_skipped() -> None:
+    exchange = FakeExchange()
+    connection, _, _ = begin(exchange)
+    connection._pool.read_buffer = ReadBuffer(128 * 1024)
+    feed(
+        connection,
+        b"HTTP/1.1 100 C\r\n\r\n" * 4000 + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    )
+    assert exchange.code == 200
+
+
 async def test_a_connection_lost_in_an_answer_is_told_with_its_hop() -> None:
     exchange = FakeExchange()
     connection, _, _ = begin(exchange)

@@ -117,3 +117,14 @@ def test_nothing_is_kept_when_it_is_off() -> None:
     log.refused("peer", b"1" * 32, 400, "no")
     assert later.waiting == []
     assert written(log, stream) == []
+
+
+def test_a_token_that_a_client_put_into_its_url_is_hidden() -> None:
+    """threats.md S-21: the rest of the query is kept, audits want it."""
+    log, stream, _ = make()
+    token = b"pipeops_u_" + b"canary-" * 7
+    log.request(request(b"/k8s/a/x?command=ls&token=canary-secret"), 200, 1, 10.5, "ok")
+    log.request(request(b"/k8s/a/" + token), 200, 1, 10.5, "ok")
+    lines = written(log, stream)
+    assert lines[0]["target"] == "/k8s/a/x?command=ls&token=***"
+    assert lines[1]["target"] == "/k8s/a/***"

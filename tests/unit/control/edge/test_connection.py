@@ -25,6 +25,8 @@ GET = b"GET /k8s/a/x HTTP/1.1\r\nHost: h\r\n\r\n"
 class Recorder:
     """An exchange that remembers."""
 
+    ends_at_once = False
+
     def __init__(self) -> None:
         self.body = b""
         self.last = False
@@ -416,3 +418,30 @@ async def test_connect_is_no_method_here() -> None:
     connection.finish()
     feed(connection, GET.replace(b"GET", b"CONNECT"))
     assert transport.closed
+
+
+async def test_an_answer_that_goes_on_after_its_end_never_answers_the_next_request() -> None:
+    """threats.md S-13: that request may be for a cluster of which this agent knows nothing."""
+    edge = FakeEdge()
+    connection, transport = connect(edge)
+    feed(connection, GET)
+    exchange = edge.exchanges[0]
+    exchange.ends_at_once = True
+    connection.begin(OK + b"hi", Framing.LENGTH, 200, reusable=True)
+    feed(connection, GET.replace(b"/a/", b"/b/"))
+    assert exchange.gone
+    assert transport.aborted
+    assert len(edge.requests) == 1
+
+
+async def test_requests_that_came_before_the_answer_are_no_sign_of_a_lie() -> None:
+    edge = FakeEdge()
+    connection, transport = connect(edge)
+    feed(connection, GET + GET)
+    edge.exchanges[0].ends_at_once = True
+    connection.begin(OK + b"h", Framing.LENGTH, 200, reusable=True)
+    connection.write(b"i")
+    connection.finish()
+    await turns(2)
+    assert len(edge.requests) == 2
+    assert not transport.closed

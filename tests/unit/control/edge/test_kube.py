@@ -242,3 +242,19 @@ def test_an_early_answer_resets_what_is_left_of_the_request() -> None:
 )
 def test_watches_are_told_from_other_requests(target: bytes, expected: bool) -> None:
     assert is_watch(target) is expected
+
+
+def test_a_body_in_the_answer_to_head_is_never_taken_for_the_next_answer() -> None:
+    exchange, client, _ = begin(b"HEAD /k8s/a/api HTTP/1.1\r\nHost: h\r\n\r\n")
+    exchange.on_data(memoryview(ANSWER + b"hello"), True)
+    assert client.ended.startswith("502 agent:")
+    assert client.body == b""
+
+
+def test_a_stream_that_ends_before_it_answered_is_not_left_half_open() -> None:
+    exchange, client, stream = begin(
+        b"POST /k8s/a/api HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
+    )
+    exchange.on_data(memoryview(b""), True)
+    assert client.ended.startswith("502 agent:")
+    assert stream.was_reset

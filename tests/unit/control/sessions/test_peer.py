@@ -8,6 +8,7 @@ import pytest
 from pipeops.control.auth.grants import ClusterGrant
 from pipeops.control.sessions.peer import REGISTER_TIMEOUT, AgentPeer
 from pipeops.control.sessions.registry import SessionRegistry
+from pipeops.control.store.errors import StoreUnavailable
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.control import ErrorMessage
@@ -313,3 +314,41 @@ async def test_answers_of_the_json_dialect_go_to_whoever_asked() -> None:
         await say(peer, "proxy_response_end", {}, "x")
         peer.link.on_close(1006, "gone")
         assert answers.seen == ["proxy_response_end", "lost"]
+
+
+async def test_a_second_registration_during_the_first_is_answered_too() -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        peer, socket = Context(scope).peer()
+        for request_id in ("r1", "r2"):
+            peer.link.on_text(envelope.encode("register", GO, request_id=request_id, now=NOW))
+            await turns(1)
+        await turns()
+        answers = [m.request_id for m in socket.messages() if m.type == "register_success"]
+        assert answers == ["r1", "r2"]
+
+
+async def test_a_message_that_cannot_be_handled_does_not_end_the_tunnel() -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL, limit=0) as scope:
+        context = Context(scope)
+        peer, socket = context.peer()
+        await say(peer, "register", NATIVE)
+        assert socket.closed is None
+        scope._limit = 10
+        await say(peer, "register", NATIVE)
+        assert "register_success" in socket.types(), "the next attempt is served"
+        peer.link.abort("end of test")
+
+
+async def test_a_store_that_is_down_is_told_and_is_no_refusal_for_ever() -> None:
+    class Down(Directory):
+        async def bind_agent(self, cluster_id: str, agent_id: str) -> str:
+            raise StoreUnavailable("the database is down")
+
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        context = Context(scope)
+        context.directory = Down()
+        peer, socket = context.peer()
+        await say(peer, "register", NATIVE)
+        (error,) = [m.decode(ErrorMessage) for m in socket.messages() if m.type == "error"]
+        assert error.x_code == "unavailable"
+        assert socket.closed is not None

@@ -15,6 +15,7 @@ from pipeops.protocol.messages.control import StreamEnd
 
 class FakeSession:
     load = 0
+    streams: Any = range(MAX_KEPT_ENDS + 10)
 
 
 class FakeLink:
@@ -200,3 +201,17 @@ def test_announced_ends_are_kept_until_taken_and_bounded() -> None:
     assert lane.take_end(0) is None
     assert lane.take_end(MAX_KEPT_ENDS) is not None
     assert lane.take_end(MAX_KEPT_ENDS) is None
+
+
+def test_an_announced_end_costs_nothing_but_a_bounded_text_of_a_live_stream() -> None:
+    lane = registry().attach(instance(), FakeLink())
+    assert lane is not None
+    lane.keep_end(StreamEnd(stream=MAX_KEPT_ENDS + 11, code="x"))
+    assert lane.take_end(MAX_KEPT_ENDS + 11) is None
+    lane.keep_end(StreamEnd(stream=1, code="x", message="y" * 1_000_000))
+    end = lane.take_end(1)
+    assert end is not None
+    assert len(end.message) == 1024
+    lane.link.session = None
+    lane.keep_end(StreamEnd(stream=1, code="x"))
+    assert lane.take_end(1) is None

@@ -15,8 +15,8 @@ class Talker:
         return self.left > 0
 
 
-def waiting(quantum, *talkers):
-    scheduler = Scheduler(quantum)
+def waiting(quantum, *talkers, alone=None):
+    scheduler = Scheduler(quantum, alone or quantum)
     scheduler.waiting.extend(talkers)
     return scheduler
 
@@ -48,4 +48,11 @@ def test_one_has_its_turn_even_in_a_full_batch():
 
 
 def test_nobody_waits_nothing_happens():
-    assert filled(Scheduler(2), 10, start=b"x") == b"x"
+    assert filled(Scheduler(2, 2), 10, start=b"x") == b"x"
+
+
+def test_who_waits_alone_says_more_at_once():
+    scheduler = waiting(2, Talker(b"a", 9), alone=6)
+    assert filled(scheduler, 4) == b"aaaaaa"
+    scheduler.waiting.append(Talker(b"b", 3))
+    assert filled(scheduler, 4) == b"aabb"

@@ -53,6 +53,27 @@ def test_an_end_needs_no_window():
     assert parse(end.output())[-1] == (DATA, FIN, 2, 0, b"")
 
 
+@pytest.mark.parametrize("paused", [False, True])
+def test_towards_hashicorp_the_end_is_a_frame_of_its_own(paused):
+    """Its reader may see an end before the bytes that came in the same frame."""
+    end, sink = opened(Limits.compatible())
+    if paused:
+        end.session.pause()
+    sink.send(b"last words", fin=True)
+    end.session.resume()
+    assert parse(end.output()) == [(DATA, 0, 2, 10, b"last words"), (DATA, FIN, 2, 0, b"")]
+    assert sink.stream.local_finished
+    assert end.session.pending_total == 0
+
+
+def test_the_end_alone_follows_bytes_that_waited_for_credit():
+    end, sink = opened(Limits(initial_window=10, finish_alone=True))
+    sink.send(b"0123456789abc", fin=True)
+    assert parse(end.output()) == [(DATA, 0, 2, 10, b"0123456789")]
+    grant(end, 3)
+    assert parse(end.output()) == [(DATA, 0, 2, 3, b"abc"), (DATA, FIN, 2, 0, b"")]
+
+
 def test_an_end_behind_a_full_batch_is_not_lost():
     end, sink = opened()
     end.session.pause()
@@ -209,17 +230,17 @@ def test_window_grows_when_the_reader_is_not_the_slow_part():
         sink.stream.consumed(len(data))
 
     sink.on_data = read_at_once
-    end.feed(frame(DATA, ACK, 2, 16, b"x" * 16), now=0.5)
-    assert parse(end.output()) == [(WINDOW_UPDATE, 0, 2, 16 + 32, b"")]
+    end.feed(frame(DATA, ACK, 2, 32, b"x" * 32), now=1.0)
+    assert parse(end.output()) == [(WINDOW_UPDATE, 0, 2, 32 + 32, b"")]
     assert sink.stream.receive_size == 64
 
 
 def test_window_of_a_late_reader_stays():
     end, sink = opened(Limits(initial_window=32, max_window=128))
     end.session.keepalive.rtt = 1.0
-    end.feed(frame(DATA, ACK, 2, 16, b"x" * 16), now=0.5)
-    sink.consume(16)
-    assert parse(end.output()) == [(WINDOW_UPDATE, 0, 2, 16, b"")]
+    end.feed(frame(DATA, ACK, 2, 32, b"x" * 32), now=1.0)
+    sink.consume(32)
+    assert parse(end.output()) == [(WINDOW_UPDATE, 0, 2, 32, b"")]
 
 
 def grown():
@@ -233,7 +254,7 @@ def grown():
         sink.consume(len(data))
 
     sink.on_data = read_at_once
-    end.feed(frame(DATA, ACK, 2, 16, b"x" * 16))
+    end.feed(frame(DATA, ACK, 2, 32, b"x" * 32), now=1.0)
     assert end.session.window_budget.spare == 0
     return end, sink
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeops.protocol.mux.frames import UINT32_MAX
-from pipeops.protocol.mux.stream_ids import StreamIds
+from pipeops.protocol.mux.stream_ids import ResetBudget, StreamIds
 
 
 def test_servers_open_even_ids_and_clients_odd_ones():
@@ -66,3 +66,15 @@ def test_ids_run_out():
     assert not ids.exhausted
     ids.next_local = UINT32_MAX + 2
     assert ids.exhausted
+
+
+def test_burst_then_rate():
+    budget = ResetBudget(burst=3, rate=2.0, now=10.0)
+    assert [budget.spend(10.0) for _ in range(4)] == [True, True, True, False]
+    assert budget.spend(11.0)
+    assert not budget.spend(11.0)
+
+
+def test_rest_never_saves_up_more_than_a_burst():
+    budget = ResetBudget(burst=2, rate=1.0, now=0.0)
+    assert [budget.spend(1_000.0) for _ in range(3)] == [True, True, False]

@@ -32,6 +32,8 @@ class Connections(Protocol):
 class L4Exchange:
     """An Exchange for the client and an ApiExchange for the connection."""
 
+    ends_at_once = False
+
     __slots__ = (
         "_client",
         "_connection",

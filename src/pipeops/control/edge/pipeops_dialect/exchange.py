@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
 from msgspec.structs import replace
 
 from pipeops.control.edge.exchange import Client
@@ -36,6 +37,7 @@ from pipeops.protocol.messages.proxying import (
 
 HEAD_TIMEOUT = 60.0  # seconds from the request's last byte to the head; Go agents give up after 30
 MAX_IN_ONE = 4 * 1024 * 1024  # request body in one message; the API server's own limit is 3 MiB
+MAX_UNSENT = 16 * 1024  # body bytes that wait for the rest of the loop's turn
 MAX_HELD = 8 * 1024 * 1024  # answer kept for a client that reads slowly; there is no credit to send
 
 CallLater = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
@@ -47,6 +49,8 @@ class JsonExchange:
     Raises:
         MessageRejected: the dialect cannot express this request.
     """
+
+    ends_at_once = False
 
     __slots__ = (
         "_after",
@@ -68,7 +72,9 @@ class JsonExchange:
         "_payload",
         "_request_id",
         "_sent",
+        "_status",
         "_timer",
+        "_unsent",
         "_watch",
     )
 
@@ -82,6 +88,7 @@ class JsonExchange:
         *,
         watch: bool,
         minor: int,
+        headers: msgspec.Raw | None = None,
     ) -> None:
         self._lane = lane
         self._client = client
@@ -90,7 +97,7 @@ class JsonExchange:
         self._call_later = call_later
         self._watch = watch
         self._minor = minor
-        self._payload = request_payload(head)
+        self._payload = request_payload(head, headers)
         self._begun = False  # a head has gone to the client
         self._order = EventOrder(Direction.ANSWER)
         self._framing = Framing.NONE
@@ -102,6 +109,8 @@ class JsonExchange:
         self._paused = False  # the client's socket is full
         self._held: deque[bytes] = deque()
         self._held_bytes = 0
+        self._unsent: list[bytes] | None = None  # the head, and what came right behind it
+        self._status = 0
         self._after: AnswerEvent | None = None  # how the answer ends once `_held` has left
         self._over = False
 
@@ -224,14 +233,24 @@ class JsonExchange:
             to_head_request=self._head.method == b"HEAD",
             close_delimited=self._watch or not self._minor,
         )
+        # What comes right behind the head leaves with it: most answers are one write then.
+        self._unsent, self._status = [render_head(head, self._framing)], head.status
+        self._call_later(0, self._send_unsent)
+
+    def _send_unsent(self) -> None:
+        if self._unsent is None or self._over:
+            return
+        data, self._unsent = b"".join(self._unsent), None
         self._paused = not self._client.begin(
-            render_head(head, self._framing),
-            self._framing,
-            head.status,
-            reusable=self._framing is not Framing.CLOSE,
+            data, self._framing, self._status, reusable=self._framing is not Framing.CLOSE
         )
 
     def _write(self, data: bytes) -> None:
+        if self._unsent is not None:
+            self._unsent.append(data)
+            if len(data) > MAX_UNSENT:
+                self._send_unsent()
+            return
         if not self._paused:
             self._paused = not self._client.write(data)
             return
@@ -258,13 +277,22 @@ class JsonExchange:
     def _end(self, event: AnswerEvent) -> None:
         if self._over:
             return
+        if self._framing is Framing.CHUNKED and isinstance(event, BodyEnd):
+            self._last_write(LAST_CHUNK)
+        else:
+            self._last_write(b"")
         self._finish()
         if isinstance(event, Aborted):
             self._broke_off(event)
-            return
-        if self._framing is Framing.CHUNKED:
-            self._client.write(LAST_CHUNK)
-        self._client.finish()
+        else:
+            self._client.finish()
+
+    def _last_write(self, data: bytes) -> None:
+        if self._unsent is not None:
+            self._unsent.append(data)
+            self._send_unsent()
+        elif data:
+            self._client.write(data)
 
     def _broke_off(self, event: Aborted) -> None:
         if not self._begun:

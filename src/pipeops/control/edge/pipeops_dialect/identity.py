@@ -23,9 +23,7 @@ class UserRefused(Exception):
     """A user as whom no request is made in a cluster; the text is for that user."""
 
 
-def request_headers(
-    block: HeaderBlock, principal: Principal, credential: Secret[str], request_id: bytes
-) -> Headers:
+def request_headers(block: HeaderBlock, principal: Principal, credential: Secret[str]) -> Headers:
     """What may cross of the client's headers, then who is asking, with whose credential."""
     headers = [
         (name, value)
@@ -33,7 +31,6 @@ def request_headers(
         if name not in _NEVER and not name.startswith(b"sec-websocket-")
     ]
     headers += identity_headers(principal, credential)
-    headers.append((b"Audit-Id", request_id))
     return headers
 
 

@@ -43,7 +43,10 @@ class Bench:
         has_body: bool = False,
         budget: int = 1 << 20,
         paused: bool = False,
+        deferred: bool = False,
     ) -> None:
+        self.deferred = deferred
+        self.soon: list[Callable[[], None]] = []
         self.link = FakeLink()
         self.link.is_paused = paused
         self.budget = Budget(budget)
@@ -63,7 +66,12 @@ class Bench:
 
     def _later(self, seconds: float, call: Callable[[], None]) -> Any:
         timer = Timer(call)
-        self.timers.append(timer)
+        if seconds:
+            self.timers.append(timer)
+        elif self.deferred:
+            self.soon.append(call)
+        else:
+            call()
         return timer
 
     def say(self, kind: str, **payload: Any) -> None:
@@ -295,3 +303,42 @@ def test_head_requests_and_old_clients() -> None:
     bench = Bench(minor=0)
     bench.head()
     assert bench.client.framing is Framing.CLOSE
+
+
+def test_what_comes_right_behind_the_head_is_one_write() -> None:
+    bench = Bench(deferred=True)
+    writes: list[bytes] = []
+    begin = bench.client.begin
+
+    def count(head: bytes, *args: Any, **more: Any) -> bool:
+        writes.append(head)
+        return begin(head, *args, **more)
+
+    bench.client.begin = count  # type: ignore[method-assign]
+    bench.client.write = lambda _: pytest.fail("a second write")  # type: ignore[method-assign]
+    bench.head()
+    bench.chunk(b"abc")
+    assert writes == []
+    bench.say("end")
+    assert writes[0].endswith(b"3\r\nabc\r\n0\r\n\r\n")
+    assert bench.client.ended == "finished"
+    bench.soon[0]()
+    assert len(writes) == 1
+
+
+def test_a_head_alone_leaves_with_the_next_turn() -> None:
+    bench = Bench(deferred=True, watch=True)
+    bench.head()
+    assert bench.client.head == b""
+    bench.soon[0]()
+    assert bench.client.head
+    bench.chunk(b"{}")
+    assert bench.client.body == b"{}"
+
+
+def test_a_failure_right_behind_the_head_is_not_hidden() -> None:
+    bench = Bench(deferred=True)
+    bench.head()
+    bench.say("abort", error="EOF")
+    assert bench.client.head
+    assert bench.client.ended.startswith("aborted")

@@ -20,13 +20,12 @@ OURS = [
     (b"Impersonate-User", b"ada"),
     (b"Impersonate-Group", b"pipeops:admins"),
     (b"Impersonate-Extra-scopes", b"x"),
-    (b"Audit-Id", b"id"),
 ]
 
 
 def headers(lines: bytes) -> list[tuple[bytes, bytes]]:
     block = request(b"GET /k8s/e/api HTTP/1.1\r\n" + lines).block
-    return request_headers(block, ADA, TOKEN, b"id")
+    return request_headers(block, ADA, TOKEN)
 
 
 def test_our_headers_follow_what_may_cross() -> None:

@@ -1,0 +1,80 @@
+"""AnswerGuard: holds an agent to the framing its answer declares, before any of it reaches the client.
+
+A client's connection carries requests to several clusters. What an agent sends beyond the end of its answer would
+be read as the answer to the client's next request, whichever cluster that is for (threats.md S-13, S-27).
+"""
+
+import re
+
+from pipeops.http1.framing import ChunkedScanner, FramingError
+from pipeops.protocol.exchange.native import Framing
+
+_STATUS = re.compile(rb"HTTP/1\.[01] [1-5][0-9]{2}[ \r]")
+# The look-ahead lets the engine skip other lines; a case-insensitive pattern as a whole would not.
+_FRAMED_BY = re.compile(
+    rb"\r\n(?=[cCtT])(?i:(content-length|transfer-encoding))[ \t]*:[ \t]*([^\r\n]*)"
+)
+_DIGITS = re.compile(rb"[0-9]{1,15}[ \t]*")
+
+
+class AnswerGuard:
+    """Counts the body of one answer.
+
+    Args:
+        head: status line to blank line, as the client will get it.
+        to_head_request: the client asked with HEAD.
+
+    Raises:
+        FramingError: the head is none, or says something else than `framing`.
+    """
+
+    __slots__ = ("_left", "_scanner")
+
+    def __init__(
+        self, head: bytes, framing: Framing, status: int, *, to_head_request: bool
+    ) -> None:
+        self._left = -1  # of a declared length; -1: the end of the connection is the end
+        self._scanner: ChunkedScanner | None = None
+        if (
+            _STATUS.match(head) is None
+            or head.find(b"\r\n\r\n") + 4 != len(head)
+            or head.count(b"\n") != head.count(b"\r\n")
+        ):
+            raise FramingError("malformed response head")
+        if framing is Framing.CLOSE or framing is Framing.UPGRADE:
+            return
+        fields = _FRAMED_BY.findall(head)
+        if framing is Framing.NONE:
+            if not to_head_request and status not in (204, 304):
+                raise FramingError("an answer without a body that its status calls for")
+            self._left = 0
+            return
+        if len(fields) != 1:
+            raise FramingError("contradictory framing in a response")
+        name, value = fields[0]
+        if framing is Framing.LENGTH:
+            if name.lower() != b"content-length" or _DIGITS.fullmatch(value) is None:
+                raise FramingError("malformed Content-Length in a response")
+            self._left = 0 if to_head_request else int(value)  # RFC 9110 §9.3.2
+        elif name.lower() == b"transfer-encoding" and value.strip().lower() == b"chunked":
+            self._scanner = ChunkedScanner()
+        else:
+            raise FramingError("unknown transfer coding in a response")
+
+    def take(self, data: memoryview) -> None:
+        """Count body bytes that are about to be passed on.
+
+        Raises:
+            FramingError: more than the answer has.
+        """
+        if self._left >= 0:
+            self._left -= len(data)
+            if self._left < 0:
+                raise FramingError("the agent sent more than its answer declares")
+        elif self._scanner is not None and self._scanner.feed(data) < len(data):
+            raise FramingError("the agent sent more than its answer declares")
+
+    @property
+    def complete(self) -> bool:
+        """Nothing of what was declared is missing."""
+        return self._scanner.done if self._scanner is not None else self._left <= 0

@@ -1,0 +1,329 @@
+"""The agent's retry loop: first registration bounded, later losses for ever, nothing left behind."""
+
+import asyncio
+import itertools
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from msgspec import UNSET
+
+from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Identity
+from pipeops.agent.control_plane import ControlPlaneError, ControlPlaneUrl, RegistrationRefused
+from pipeops.agent.proxy.accept import StreamAcceptor
+from pipeops.protocol.limits import Limits
+from pipeops.protocol.messages import envelope
+from pipeops.protocol.messages.heartbeat import HeartbeatMetadata
+from pipeops.protocol.messages.negotiation import (
+    FEATURES_HEADER,
+    LANE_HEADER,
+    SESSION_HEADER,
+    Feature,
+    format_features,
+)
+from pipeops.protocol.messages.registration import Register
+from pipeops.tunnel.websocket import HandshakeRefused
+from tests.support.sockets import RecordingSocket
+from tests.support.turns import turns
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OURS = format_features(Feature)
+NO_WAIT = ConnectionTimes(refused=0.0, lane=0.0, heartbeat=3600.0)
+
+
+class Socket(RecordingSocket):
+    """A dialled socket with the headers of its 101 answer."""
+
+    features: str | None = OURS
+
+    def header(self, name: str) -> str | None:
+        return self.features if name == FEATURES_HEADER else None
+
+
+class ControlPlane:
+    """Answers dials as the test wants; registers lane 0 by itself unless told not to."""
+
+    def __init__(self) -> None:
+        self.sockets: list[Socket] = []
+        self.headers: list[Mapping[str, str]] = []
+        self.errors: list[Exception] = []
+        self.features: str | None = OURS
+        self.answer: dict[str, Any] | None = {"cluster_id": "c1", "name": "prod"}
+        self.refusal: dict[str, str] | None = None
+
+    async def dial(self, handler: Any, url: str, *, headers: Any, **_: Any) -> Any:
+        self.headers.append(headers)
+        await asyncio.sleep(0)
+        if self.errors:
+            raise self.errors.pop(0)
+        socket = Socket(handler)
+        socket.features = self.features
+        self.sockets.append(socket)
+        handler.on_open(socket)
+        return socket
+
+    def answer_registration(self, index: int = -1) -> Register:
+        socket = self.sockets[index]
+        message = next(m for m in socket.messages() if m.type == "register")
+        if self.refusal is not None:
+            say(socket, "error", self.refusal)
+            socket.close(1008, "refused")
+        elif self.answer is not None:
+            say(socket, "register_success", self.answer, message.request_id)
+        return message.decode(Register)
+
+
+def say(socket: Socket, kind: str, payload: Any, request_id: str | None = None) -> None:
+    text = envelope.encode(kind, payload, request_id=request_id, now=NOW)
+    socket.handler.on_text(text)  # type: ignore[attr-defined]
+
+
+class FakeFacts:
+    """Tells what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[bool, bool]] = []
+
+    async def register_payload(self, *, native: bool, send_token: bool) -> Register:
+        self.asked.append((native, send_token))
+        return Register(agent_id="a", k8s_service_token="secret" if send_token else UNSET)
+
+    def heartbeat_metadata(self) -> HeartbeatMetadata:
+        return HeartbeatMetadata(agent_version="1")
+
+
+class NoJson:
+    """The JSON dialect, absent."""
+
+    def on_request(self, lane: Any, message: Any) -> bool:
+        return False
+
+    def on_binary(self, lane: Any, data: bytes) -> bool:
+        return False
+
+    def on_lane_lost(self, lane: Any) -> None:
+        pass
+
+
+class Bench:
+    """A connection that runs as a task of the test."""
+
+    def __init__(self, times: ConnectionTimes = NO_WAIT, **options: Any) -> None:
+        self.cp, self.facts = ControlPlane(), FakeFacts()
+        self.pauses: list[float] = []
+        self.ready = 0
+        self.connection = ControlPlaneConnection(
+            ControlPlaneUrl.parse("https://control.example.com"),
+            lambda: "token",
+            Identity(agent_id="a", instance="i", epoch=7),
+            self.facts,
+            StreamAcceptor({}, lambda *_: None),
+            NoJson(),
+            limits=Limits(),
+            ssl_context=None,
+            environment={},
+            backoff=self.backoff,
+            wall=lambda: NOW,
+            times=times,
+            dial=self.cp.dial,
+            **options,
+        )
+        self.task = asyncio.get_running_loop().create_task(self.connection.run(self._ready))
+
+    def _ready(self) -> None:
+        self.ready += 1
+
+    def backoff(self) -> Iterator[float]:
+        for attempt in itertools.count(1):
+            self.pauses.append(attempt)
+            yield 0.0
+
+    async def registered(self) -> Socket:
+        await turns(10)
+        socket = self.cp.sockets[-1]
+        self.cp.answer_registration()
+        await turns(10)
+        return socket
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await self.task
+
+
+async def test_it_registers_and_reports_itself() -> None:
+    bench = Bench()
+    assert not bench.connection.connected
+    socket = await bench.registered()
+    assert (bench.ready, bench.connection.connected) == (1, True)
+    assert bench.cp.headers[0] == {
+        "Authorization": "Bearer token",
+        "User-Agent": "Go-http-client/1.1",
+    }
+    assert bench.facts.asked == [(True, False)]
+    (heartbeat,) = [m for m in socket.messages() if m.type == "heartbeat"]
+    assert b'"cluster_id":"c1"' in bytes(heartbeat.payload)
+    assert [lane.index for lane in bench.connection.lanes] == [0]
+    await bench.stop()
+    assert socket.closed == (1001, "the agent is stopping")
+    assert bench.connection.lanes == []
+
+
+async def test_a_refused_token_ends_the_first_registration_at_once() -> None:
+    bench = Bench()
+    bench.cp.errors = [HandshakeRefused(401, {}, b"", "401")]
+    with pytest.raises(RegistrationRefused, match="refused the agent's token"):
+        await bench.task
+    assert bench.pauses == []
+
+
+async def test_a_refusal_after_the_handshake_ends_the_first_registration_too() -> None:
+    bench = Bench()
+    bench.cp.refusal = {"error": "served by another agent", "x_code": "conflict"}
+    await turns(10)
+    bench.cp.answer_registration()
+    with pytest.raises(RegistrationRefused, match="served by another agent"):
+        await bench.task
+    assert bench.cp.sockets[0].closed is not None
+
+
+async def test_other_failures_are_tried_again_until_the_time_is_up() -> None:
+    bench = Bench()
+    bench.cp.errors = [ConnectionRefusedError(111, "refused"), TimeoutError(), OSError("reset")]
+    await turns(30)
+    await bench.registered()
+    assert bench.pauses[:3] == [1, 2, 3]
+    assert bench.connection.connected
+    await bench.stop()
+
+    bench = Bench(ConnectionTimes(first=0.0))
+    bench.cp.errors = [ConnectionRefusedError(111, "refused")]
+    with pytest.raises(ControlPlaneError, match="cannot be reached: Connection refused"):
+        await bench.task
+
+
+async def test_the_last_pause_before_giving_up_is_not_longer_than_what_is_left() -> None:
+    bench = Bench(ConnectionTimes(first=0.01))
+    bench.cp.errors = [HandshakeRefused(503, {"Retry-After": "300"}, b"", "503") for _ in range(3)]
+    with pytest.raises(ControlPlaneError, match="answered 503"):
+        await bench.task
+
+
+async def test_a_registration_that_gets_no_answer_is_a_failure_and_closes_its_socket() -> None:
+    bench = Bench(ConnectionTimes(first=0.0, register=0.0))
+    with pytest.raises(ControlPlaneError, match="did not answer the registration"):
+        await bench.task
+    assert bench.cp.sockets[0].closed is not None
+
+
+async def test_a_lost_tunnel_is_dialled_again_with_fresh_pauses_even_after_a_refusal() -> None:
+    bench = Bench()
+    socket = await bench.registered()
+    bench.cp.errors = [
+        ConnectionRefusedError(111, "refused"),
+        HandshakeRefused(403, {}, b"", "403"),
+    ]
+    socket.abort("gone")
+    await turns(30)
+    assert not bench.cp.errors
+    await bench.registered()
+    assert (bench.ready, bench.connection.connected, bench.connection.reconnects) == (2, True, 3)
+    assert bench.pauses == [1, 2, 3]
+    assert bench.connection.down_since is None
+    await bench.stop()
+
+
+async def test_without_reconnecting_a_lost_tunnel_is_the_end() -> None:
+    bench = Bench(reconnect=False)
+    socket = await bench.registered()
+    socket.abort("gone")
+    with pytest.raises(ControlPlaneError, match="gone"):
+        await bench.task
+    assert len(bench.cp.sockets) == 1
+
+
+async def test_further_lanes_prove_whose_they_are_and_are_kept() -> None:
+    bench = Bench()
+    bench.cp.answer = {"cluster_id": "c1", "x_lanes": 2, "x_session_secret": "s3"}
+    first = await bench.registered()
+    assert len(bench.cp.sockets) == 2
+    headers = bench.cp.headers[1]
+    assert (headers[LANE_HEADER], headers[SESSION_HEADER]) == ("1", "s3")
+    bench.cp.sockets[1].abort("gone")
+    await turns(10)
+    assert len(bench.cp.sockets) == 3
+    assert first.closed is None
+    first.abort("gone")
+    await turns(10)
+    assert bench.cp.sockets[2].closed == (1001, "the agent is stopping"), "its session is over"
+    await bench.stop()
+
+
+async def test_without_the_tunnel_there_are_no_further_lanes() -> None:
+    bench = Bench(tunnel_enabled=False)
+    bench.cp.answer = {"cluster_id": "c1", "x_lanes": 2, "x_session_secret": "s3"}
+    await bench.registered()
+    assert len(bench.cp.sockets) == 1
+    await bench.stop()
+
+
+async def test_registering_again_reveals_no_more_than_the_first_time() -> None:
+    """threats.md S-26: whoever did not need the ServiceAccount token gets none later either."""
+    bench = Bench()
+    socket = await bench.registered()
+    say(socket, "error", {"error": "cluster not registered", "x_code": "not_registered"})
+    await turns(10)
+    bench.cp.answer = {"cluster_id": "c2"}
+    register = bench.cp.answer_registration()
+    assert register.k8s_service_token is UNSET
+    assert bench.facts.asked == [(True, False), (True, False)]
+    await turns(5)
+    assert bench.connection.connected
+    await bench.stop()
+
+
+async def test_a_question_that_crossed_the_registration_is_answered_by_it() -> None:
+    bench = Bench()
+    await turns(10)
+    socket = bench.cp.sockets[0]
+    say(socket, "error", {"error": "cluster not registered", "x_code": "not_registered"})
+    bench.cp.answer_registration()
+    await turns(10)
+    assert "register" not in socket.types()
+    await bench.stop()
+
+
+async def test_control_planes_of_others_get_the_token_they_need() -> None:
+    bench = Bench()
+    bench.cp.features = None
+    await turns(10)
+    assert bench.cp.answer_registration().k8s_service_token == "secret"
+    await bench.stop()
+
+
+async def test_the_control_plane_sets_the_pace_of_heartbeats_within_reason() -> None:
+    bench = Bench()
+    paces: list[float] = []
+
+    async def heartbeats(lane: Any, interval: float) -> None:
+        paces.append(interval)
+
+    bench.connection._heartbeats = heartbeats  # type: ignore[method-assign]
+    for wish in (20, 0.001, 1e9):
+        bench.cp.answer = {"cluster_id": "c1", "x_heartbeat_interval_seconds": wish}
+        socket = await bench.registered()
+        socket.abort("next")
+        await turns(10)
+    assert paces == [20.0, 1.0, 3600.0]
+    await bench.stop()
+
+
+async def test_nothing_is_left_when_it_is_stopped() -> None:
+    before = asyncio.all_tasks()
+    bench = Bench()
+    bench.cp.answer = {"cluster_id": "c1", "x_lanes": 3, "x_session_secret": "s3"}
+    await bench.registered()
+    await bench.stop()
+    assert asyncio.all_tasks() == before
+    assert all(socket.closed is not None for socket in bench.cp.sockets)

@@ -1,0 +1,80 @@
+"""An agent cannot send more, or other, than its answer declares: it could answer for another cluster."""
+
+import pytest
+
+from pipeops.control.edge.answer_guard import AnswerGuard
+from pipeops.http1.framing import FramingError
+from pipeops.protocol.exchange.native import Framing
+
+
+def guard(
+    head: bytes, framing: Framing, status: int = 200, *, head_request: bool = False
+) -> AnswerGuard:
+    return AnswerGuard(head, framing, status, to_head_request=head_request)
+
+
+def test_a_declared_length_is_kept() -> None:
+    made = guard(b"HTTP/1.1 200 OK\r\ncontent-LENGTH: 5\r\n\r\n", Framing.LENGTH)
+    made.take(memoryview(b"hel"))
+    assert not made.complete
+    made.take(memoryview(b"lo"))
+    assert made.complete
+    with pytest.raises(FramingError, match="more than its answer"):
+        made.take(memoryview(b"HTTP/1.1 200 OK"))
+
+
+def test_a_chunked_body_ends_with_its_last_chunk() -> None:
+    made = guard(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Framing.CHUNKED)
+    made.take(memoryview(b"5\r\nhello\r\n0\r\n"))
+    assert not made.complete
+    made.take(memoryview(b"\r\n"))
+    assert made.complete
+    with pytest.raises(FramingError, match="more than its answer"):
+        made.take(memoryview(b"H"))
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_answers_without_a_body_have_none(status: int) -> None:
+    made = guard(b"HTTP/1.1 %d X\r\n\r\n" % status, Framing.NONE, status)
+    assert made.complete
+    with pytest.raises(FramingError):
+        made.take(memoryview(b"x"))
+
+
+def test_the_answer_to_head_has_a_length_and_no_body() -> None:
+    assert guard(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Framing.NONE, head_request=True
+    ).complete
+    with pytest.raises(FramingError):
+        guard(
+            b"HTTP/1.1 502 X\r\nContent-Length: 5\r\n\r\n", Framing.LENGTH, 502, head_request=True
+        ).take(memoryview(b"error"))
+
+
+@pytest.mark.parametrize("framing", [Framing.CLOSE, Framing.UPGRADE])
+def test_what_ends_with_the_connection_may_be_anything(framing: Framing) -> None:
+    made = guard(b"HTTP/1.1 200 OK\r\n\r\n", framing)
+    made.take(memoryview(b"x" * 100))
+    assert made.complete
+
+
+@pytest.mark.parametrize(
+    ("head", "framing"),
+    [
+        (b"junk\r\n\r\n", Framing.CLOSE),
+        (b"HTTP/1.1 200 OK\r\n", Framing.CLOSE),
+        (b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", Framing.CLOSE),
+        (b"HTTP/1.1 200 OK\nContent-Length: 0\n\nHTTP/1.1 200 OK\r\n\r\n", Framing.CLOSE),
+        (b"HTTP/1.1 200 OK\r\n\r\n", Framing.LENGTH),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", Framing.LENGTH),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", Framing.LENGTH),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", Framing.LENGTH),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Framing.LENGTH),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Framing.CHUNKED),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", Framing.CHUNKED),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Framing.NONE),
+    ],
+)  # fmt: skip
+def test_a_head_that_says_something_else_is_refused(head: bytes, framing: Framing) -> None:
+    with pytest.raises(FramingError):
+        guard(head, framing)
