@@ -4,7 +4,7 @@ import datetime as dt
 import ipaddress
 import ssl
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
@@ -22,7 +22,7 @@ class Authority:
     """A CA: its certificate in PEM, and the key that signs."""
 
     certificate: bytes
-    key: bytes
+    key: bytes = field(repr=False)
 
     @classmethod
     def create(cls, now: float) -> "Authority":

@@ -207,15 +207,16 @@ class DeploymentController:
         olds: list[JsonObject],
         minimum: int,
     ) -> None:
-        available = sum(_status(rs, "availableReplicas") for rs in (newest, *olds))
+        # A status lags behind the spec: pods that are to go no longer count as available.
+        ready = {name_of(rs): min(_replicas(rs), _status(rs, "availableReplicas")) for rs in olds}
+        available = _status(newest, "availableReplicas") + sum(ready.values())
         spare = available - minimum
         for old in sorted(olds, key=_revision):
-            held = _replicas(old)
-            unhealthy = max(0, held - _status(old, "availableReplicas"))
-            cut = min(held, unhealthy + max(0, spare))
+            held, up = _replicas(old), ready[name_of(old)]
+            cut = min(held, held - up + max(0, spare))
             if cut:
                 self._scale(deployment, old, held - cut)
-                spare -= max(0, cut - unhealthy)
+                spare -= max(0, cut - (held - up))
 
     def _scale(self, deployment: JsonObject, replica_set: JsonObject, replicas: int) -> None:
         found = self._context.store.get(

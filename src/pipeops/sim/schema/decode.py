@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeops.sim.objects import deep_copy
-from pipeops.sim.schema.model import Definition, Field, Type, resolve
+from pipeops.sim.schema.model import Definition, Type, resolve
 
 _GO_TYPES = {
     "str": "string",
@@ -134,33 +134,3 @@ def _scalar(value: Any, name: str, path: str, owner: str) -> Any:
             return int(value)
         case _:
             raise _refuse(value, path, _GO_TYPES.get(name, name), owner)
-
-
-def missing_required(value: Any, definition: Definition, path: str = "") -> list[str]:
-    """Paths of required fields that an object lacks (custom resources are held to these)."""
-    lacking: list[str] = []
-    if not isinstance(value, dict):
-        return lacking
-    for name, known in definition.fields.items():
-        where = f"{path}.{name}" if path else name
-        if name not in value:
-            if known.required:
-                lacking.append(where)
-            continue
-        lacking += _missing_below(value[name], known, where)
-    return lacking
-
-
-def _missing_below(value: Any, known: Field, path: str) -> list[str]:
-    shape = resolve(known.type)
-    if isinstance(shape, Definition):
-        return missing_required(value, shape, path)
-    if shape.form == "list" and isinstance(value, list) and shape.element is not None:
-        element = resolve(shape.element)
-        if isinstance(element, Definition):
-            return [
-                lack
-                for index, item in enumerate(value)
-                for lack in missing_required(item, element, f"{path}[{index}]")
-            ]
-    return []
