@@ -32,7 +32,9 @@ def against_go(topology: Topology, plan: Plan) -> list[Result]:
                 measured.setdefault((target.name, connections), []).append(run)
         topology.processes.trim_logs()
     topology.processes.stop(*running)
-    where = "client ─ edge ─ tunnel ─ agent ─ backend; Go: client ─ gateway ─ tunnel ─ agent ─ backend"
+    where = (
+        "client ─ edge ─ tunnel ─ agent ─ backend; Go: client ─ gateway ─ tunnel ─ agent ─ backend"
+    )
     for connections in CONNECTIONS:
         mine, go = measured["pipeops", connections], measured["go", connections]
         ratio = median_ratio([r.rps for r in mine], [r.rps for r in go])

@@ -104,6 +104,17 @@ def control_plane_context(
     return context
 
 
+def keep_bytes_before_eof(transport: object) -> None:
+    """Make a TLS transport stop reading the socket while its protocol has paused it.
+
+    asyncio and uvloop read ahead into a paused TLS connection, and when the peer closes meanwhile they throw away
+    what the protocol has not read yet: the end of an answer. Without read-ahead the close is noticed after it.
+    """
+    limit = getattr(transport, "set_read_buffer_limits", None)
+    if limit is not None:
+        limit(high=1, low=0)
+
+
 def server_context(cert_file: str, key_file: str) -> ssl.SSLContext:
     """Return the context of a listener.
 

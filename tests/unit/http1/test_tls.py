@@ -157,3 +157,16 @@ def test_a_server_without_tls_is_told_apart():
 def test_certificates_do_not_print_their_key(pair):
     certificate = tls.certificate_from_files(str(pair.certificate), str(pair.key))
     assert "PRIVATE" not in repr(certificate)
+
+
+def test_a_paused_tls_connection_does_not_read_ahead_of_its_protocol() -> None:
+    """asyncio and uvloop drop what they read ahead when the peer closes: the end of an answer."""
+    asked: list[dict[str, int]] = []
+
+    class Transport:
+        def set_read_buffer_limits(self, **limits: int) -> None:
+            asked.append(limits)
+
+    tls.keep_bytes_before_eof(Transport())
+    tls.keep_bytes_before_eof(object())  # a plain connection reads nothing ahead
+    assert asked == [{"high": 1, "low": 0}]

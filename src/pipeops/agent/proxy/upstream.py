@@ -7,6 +7,7 @@ from typing import Protocol
 from pipeops.http1.framing import ChunkedScanner, FramingError
 from pipeops.http1.read_buffer import ReadBuffer
 from pipeops.http1.response import MAX_RESPONSE_HEAD, ResponseHead, parse_response_head
+from pipeops.http1.tls import keep_bytes_before_eof
 from pipeops.protocol.exchange.native import Framing, encode_preface
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.mux.sink import StreamSink
@@ -120,6 +121,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._transport = transport  # type: ignore[assignment]  # uvloop's transports are not asyncio's class
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)  # type: ignore[union-attr]
         self.half_close = transport.get_extra_info("ssl_object") is None
+        keep_bytes_before_eof(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio: the API server closed, or we did."""

@@ -20,6 +20,7 @@ from pipeops.http1.head import (
     read_request_line,
 )
 from pipeops.http1.read_buffer import ReadBuffer
+from pipeops.http1.tls import keep_bytes_before_eof
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.status import Hop, status_response, text_response
 
@@ -92,6 +93,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         """asyncio: a client connected."""
         self._transport = transport  # type: ignore[assignment]  # uvloop's transports are not asyncio's class
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)  # type: ignore[union-attr]
+        keep_bytes_before_eof(self._transport)
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple) and peer:
             self.peer = str(peer[0])
