@@ -75,13 +75,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._exchange: Exchange | None = None
         self._chunked: ChunkedScanner | None = None
         self._body_remaining = 0
-        self._body_paused = False
-        self._reading_paused = False
-        self._write_paused = False
-        self._head_sent = False
-        self._close_after = False
-        self._status = 0
-        self._sent = 0
+        self._body_paused = self._reading_paused = self._write_paused = False
+        self._head_sent = self._close_after = False
+        self._status = self._sent = 0
         self.since = 0.0
         self.peer = "-"
         self.permit: Permit | None = None
