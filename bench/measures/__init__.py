@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Final
 
+from bench.measures.against_go import against_go
 from bench.measures.bodies import body_memory
 from bench.measures.bulk import bulk
 from bench.measures.fairness import beside_bulk, stalled_reader
+from bench.measures.fleet import fleet
 from bench.measures.footprint import agent_footprint
 from bench.measures.plan import Plan
 from bench.measures.small import small_get
@@ -16,6 +18,7 @@ from bench.topology import Topology
 
 MEASURES: Final[dict[str, Callable[[Topology, Plan], list[Result]]]] = {
     "small": small_get,
+    "go": against_go,
     "bulk": bulk,
     "beside-bulk": beside_bulk,
     "stalled": stalled_reader,
@@ -23,6 +26,7 @@ MEASURES: Final[dict[str, Callable[[Topology, Plan], list[Result]]]] = {
     "wan": wan,
     "bodies": body_memory,
     "agent": agent_footprint,
+    "fleet": fleet,
 }
 
 __all__ = ["MEASURES", "Plan"]

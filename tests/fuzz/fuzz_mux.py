@@ -4,6 +4,7 @@
 """Fuzz target: `Session.receive_data` with a driver and sinks that do all a user may do."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -14,6 +15,9 @@ from pipeops.protocol.mux import Role, Session
 from pipeops.protocol.mux.frames import GO_AWAY, pack
 from tests.fuzz import harness
 from tests.support.mux import GROWING, TINY, Recorder, parse
+
+#: What a hashicorp/yamux peer needs.
+COMPATIBLE = replace(TINY, finish_alone=True, acknowledge_at_once=True)
 
 
 class Sink(Recorder):
@@ -49,7 +53,7 @@ class Run:
     """One session and the instructions that an input spells."""
 
     def __init__(self, flags):
-        self.limits = GROWING if flags & 2 else TINY
+        self.limits = GROWING if flags & 2 else COMPATIBLE if flags & 4 else TINY
         role = Role.SERVER if flags & 1 else Role.CLIENT
         self.session = Session(
             role, self.limits, accept=accept, wake=lambda: None, on_sink_error=fail, now=0.0

@@ -205,13 +205,14 @@ ROLES = pytest.mark.parametrize(
 @pytest.mark.parametrize(
     ("streams", "size", "window"),
     [
-        (300, 700, 262_144),
+        (250, 700, 262_144),
         (40, 300_000, 262_144),
         (3, 6_000_000, 262_144),
         (2, 6_000_000, 1_048_576),
     ],
 )
 def test_go_echoes_what_we_send(yamuxpeer, ours, theirs, streams, size, window):
+    # Not more than 256 at once: beyond its accept backlog hashicorp/yamux resets streams.
     options = ("-streams", str(streams), "-window", str(window))
     with Peer(yamuxpeer, "echo", theirs, *options) as peer, Driver(ours, peer.address) as driver:
         payloads = [payload(size, seed) for seed in range(streams)]

@@ -1,6 +1,6 @@
 """Every number that bounds a tunnel session, in one place and each with its reason."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 KIB = 1024
@@ -88,5 +88,12 @@ class Limits:
 
     @classmethod
     def compatible(cls, *, max_window: int = 256 * KIB) -> Self:
-        """Limits towards a hashicorp/yamux peer: fixed windows, and its two peculiarities respected."""
-        return cls(max_window=max_window, acknowledge_at_once=True, finish_alone=True)
+        """Defaults towards a hashicorp/yamux peer, with windows that do not grow unless told to."""
+        return replace(cls(), max_window=max_window).towards_hashicorp()
+
+    def towards_hashicorp(self) -> Self:
+        """These limits with hashicorp/yamux's two peculiarities respected.
+
+        Receive windows may grow here too: its sender takes any credit it is given.
+        """
+        return replace(self, acknowledge_at_once=True, finish_alone=True)

@@ -17,6 +17,14 @@ def test_compatible_windows_may_grow_as_far_as_negotiated():
     assert Limits.compatible(max_window=MIB).max_window == MIB
 
 
+def test_any_limits_can_be_turned_towards_a_hashicorp_peer():
+    limits = Limits(max_streams=7).towards_hashicorp()
+    assert limits.acknowledge_at_once
+    assert limits.finish_alone
+    assert limits.max_streams == 7
+    assert limits.max_window == 16 * MIB
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

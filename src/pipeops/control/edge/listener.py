@@ -14,7 +14,9 @@ HEAD_TIMEOUT = 20.0  # seconds for a whole request head (slow-loris)
 IDLE_TIMEOUT = 330.0  # longer than the 5 min after which client libraries give up idle connections
 SWEEP_INTERVAL = 5.0
 HANDSHAKE_TIMEOUT = 15.0
-CLOSE_TIMEOUT = 5.0  # seconds for a client to answer a TLS close; asyncio would wait 30
+# Seconds for a client to take its last bytes and to answer a TLS close. It must suit a slow client: what is not
+# taken by then is lost, and looks like a broken answer.
+CLOSE_TIMEOUT = 60.0
 MAX_CONNECTIONS = 20_000
 BACKLOG = 4096
 # A client that vanished without a FIN (laptop closed, network gone) is dropped after 60 s: probes while nothing

@@ -55,4 +55,4 @@ async def test_work_ends_with_the_pod_and_keeps_its_failure() -> None:
         await until(over, refuse())
     over.set()
     async with asyncio.timeout(5):
-        await until(over, asyncio.sleep(60))
+        await until(over, asyncio.Event().wait())
