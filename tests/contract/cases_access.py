@@ -23,7 +23,7 @@ def reviews(c: Conversation) -> None:
     somebody = {"user": "ann", "groups": ["system:authenticated"]}
     body = review("SubjectAccessReview", nonResourceAttributes=path, **somebody) | version
     c.call("POST", f"{authz}/subjectaccessreviews", body)
-    path = {"path": "/version", "verb": "get"}
+    path = {"path": "/apis", "verb": "get"}
     body = review("SubjectAccessReview", nonResourceAttributes=path, **somebody) | version
     c.call("POST", f"{authz}/subjectaccessreviews", body)
     body = review("SubjectAccessReview", resourceAttributes=ask) | version

@@ -59,6 +59,8 @@ class TestOldDirect(KubectlFlows):
 
 
 class TestOldThroughTunnel(KubectlFlows):
+    raw_prefix = "/k8s/sim"
+
     @pytest.fixture
     def kubectl(self, sim_stack: Stack, old: Path, space: str, tmp_path: Path) -> Kubectl:
         return through_tunnel(sim_stack, old, tmp_path).within(space)

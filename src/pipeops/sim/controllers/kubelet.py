@@ -63,6 +63,8 @@ class Kubelets:
             if dig(pod, "status", "containerStatuses") is None:
                 self._pull(pod)
             return self._after(pod, self._start_seconds, self._start)
+        if phase == "Running":
+            self._start_ephemeral(pod)
         if phase == "Running" and _finishes(pod):
             return self._after(pod, RUN_SECONDS, self._finish)
         return None
@@ -145,6 +147,19 @@ class Kubelets:
             self._event(pod, "Pulled", message)
             self._event(pod, "Created", f"Container created: {container['name']}")
             self._event(pod, "Started", f"Container started: {container['name']}")
+
+    def _start_ephemeral(self, pod: JsonObject) -> None:
+        listed = pod["spec"].get("ephemeralContainers") or []
+        held = dig(pod, "status", "ephemeralContainerStatuses") or []
+        if len(held) == len(listed):
+            return
+        running = {"running": {"startedAt": self._context.now_text()}}
+        names = {status["name"] for status in held}
+        new = [each for each in listed if each["name"] not in names]
+        made = [_container_status(each, running, uid_of(pod)) for each in new]
+        status = deep_copy(pod["status"])
+        status["ephemeralContainerStatuses"] = [*held, *made]
+        self._put(pod, status)
 
     def _finish(self, pod: JsonObject) -> None:
         moment = self._context.now_text()

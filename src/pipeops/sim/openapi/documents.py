@@ -174,8 +174,10 @@ def _operation(resource: Resource, writer: SchemaWriter, verb: str, *, v3: bool)
     if v3 and verb in {"create", "update"}:
         found["requestBody"] = {"content": {"*/*": {"schema": reference}}, "required": True}
     elif v3 and verb == "patch":
+        # kubectl reads from here whether a kind takes strategic patches.
+        patches = _PATCHES if resource.custom is None else _PATCHES[:-1]
         found["requestBody"] = {
-            "content": {media: {"schema": {"type": "object"}} for media in _PATCHES},
+            "content": {media: {"schema": {"type": "object"}} for media in patches},
             "required": True,
         }
     return found

@@ -1,4 +1,5 @@
 from pipeops.sim.controllers.kubelet import pod_address
+from pipeops.sim.managed import Actor
 from tests.unit.sim.conftest import World, pod
 
 
@@ -60,6 +61,25 @@ def test_pods_on_the_hosts_network_have_its_address(world: World) -> None:
     found = world.get("", "pods", "default", "p")
     assert found is not None
     assert found["status"]["podIP"] == found["status"]["hostIP"]
+
+
+def test_an_ephemeral_container_starts_in_a_running_pod(world: World) -> None:
+    world.put(pod("p"))
+    world.run(1)
+    found = world.get("", "pods", "default", "p")
+    assert found is not None
+    debugger = {"name": "debugger", "image": "example/tools"}
+    world.cluster.writer.modify(
+        world.resource("v1", "Pod"),
+        found,
+        lambda new: new["spec"].update(ephemeralContainers=[debugger]),
+        Actor("me", "v1", "ephemeralcontainers"),
+    )
+    world.run(0.2)
+    found = world.get("", "pods", "default", "p")
+    assert found is not None
+    (status,) = found["status"]["ephemeralContainerStatuses"]
+    assert "running" in status["state"]
 
 
 def test_addresses_differ_by_node_and_number() -> None:

@@ -29,6 +29,9 @@ def test_custom_kinds_appear_while_they_are_served(world: World) -> None:
     world.controllers.settle()
     document = json.loads(documents.v3("example.com", "v1") or b"")
     assert "com.example.v1.Box" in document["components"]["schemas"]
+    path = "/apis/example.com/v1/namespaces/{namespace}/boxes/{name}"
+    patches = document["paths"][path]["patch"]["requestBody"]["content"]
+    assert "application/strategic-merge-patch+json" not in patches
     assert b"com.example.v1.Box" in documents.v2()
 
 
