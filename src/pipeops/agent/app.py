@@ -5,7 +5,8 @@ import gc
 import os
 import random
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import uvloop
 
@@ -15,15 +16,16 @@ from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.facts import ClusterFacts
 from pipeops.agent.identity import agent_id, instance_id, next_epoch
 from pipeops.agent.json_dialect.dialect import JsonDialect
-from pipeops.agent.local_api.server import LocalServer
-from pipeops.agent.local_api.status import StatusPages
+from pipeops.agent.local_api.api import LocalApi
+from pipeops.agent.observed.agent import About, Observed
+from pipeops.agent.observed.kube import ObservedKubeClient
 from pipeops.agent.proxy.accept import StreamAcceptor
+from pipeops.agent.proxy.failure import Report
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
 from pipeops.agent.proxy.pool import Address, PoolLimits, UpstreamPool
 from pipeops.agent.settings import AgentSettings
 from pipeops.http1.tls import cluster_context, control_plane_context
-from pipeops.kube.client import KubeClient
 from pipeops.kube.config import KubeAccess, in_cluster, is_in_cluster, load_kubeconfig
 from pipeops.kube.errors import KubeConfigError
 from pipeops.protocol.exchange.native import StreamKind
@@ -32,11 +34,11 @@ from pipeops.protocol.limits import Limits
 from pipeops.runtime.backoff import Backoff
 from pipeops.runtime.clock import Clock
 from pipeops.runtime.heap import keep_freed_memory
-from pipeops.runtime.logs import get_logger
+from pipeops.runtime.logs import get_logger, tapped
 from pipeops.runtime.loop_errors import report_loop_errors
 from pipeops.runtime.secrets import Secret
 from pipeops.runtime.settings import Problem, SettingsError
-from pipeops.runtime.signals import shutdown_event, state_report
+from pipeops.runtime.signals import log_level_signals, shutdown_event, state_report
 from pipeops.runtime.supervisor import Service, Supervisor
 from pipeops.runtime.tasks import OnError, TaskScope
 from pipeops.tunnel.websocket import PEER_ERRORS
@@ -46,50 +48,65 @@ log = get_logger(__name__)
 GC_THRESHOLD = 50_000  # performance.md §7: collections cost more than the hot path's garbage
 
 
-def run(settings: AgentSettings) -> int:
+def run(settings: AgentSettings, reread_level: Callable[[], str | None] = lambda: None) -> int:
     """Run the agent until SIGTERM or SIGINT; returns the exit code.
+
+    `reread_level` reads the configured log level anew, on SIGHUP.
 
     Raises:
         PipeOpsError: settings, cluster access or the first registration failed; the text is for people.
     """
     keep_freed_memory()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_main(settings))
+        runner.run(_main(settings, reread_level))
     return 0
 
 
-async def _main(settings: AgentSettings) -> None:
-    report_loop_errors(asyncio.get_running_loop(), of_peers=PEER_ERRORS)
+async def _main(settings: AgentSettings, reread_level: Callable[[], str | None]) -> None:
+    loop = asyncio.get_running_loop()
+    report_loop_errors(loop, of_peers=PEER_ERRORS)
     clock = Clock()
     access = _cluster_access(settings, clock)
     identity = Identity(
         agent_id=agent_id(settings.agent_id), instance=instance_id(), epoch=next_epoch(clock)
     )
-    log.info(
-        "agent starting",
-        version=__version__,
-        agent_id=identity.agent_id,
-        instance=identity.instance,
-        cluster=settings.cluster_name,
-        kubernetes=f"{access.host}:{access.port}",
-        access=access.origin,
+    observed = _observed(settings, clock, identity, access)
+    api = LocalApi(
+        observed,
+        loop,
+        port=settings.port,
+        origins=settings.allowed_origins.split(","),
+        debug=settings.debug,
     )
-    with shutdown_event() as stop:
+    with ExitStack() as stack:
+        stop = stack.enter_context(shutdown_event())
+        stack.enter_context(tapped(api.logs.tap))
+        stack.enter_context(log_level_signals(settings.log_level, reread_level))
+        stack.enter_context(observed.process.watching())
+        log.info(
+            "agent starting",
+            version=__version__,
+            agent_id=identity.agent_id,
+            instance=identity.instance,
+            cluster=settings.cluster_name,
+            kubernetes=observed.about.kubernetes,
+            access=access.origin,
+        )
         async with TaskScope("streams", on_error=OnError.ISOLATE) as streams:
             limits = _pool_limits(settings)
-            pool = UpstreamPool(_ApiServerAddress(access), streams, limits=limits)
+            answers = observed.requests
+            pool = UpstreamPool(_ApiServerAddress(access), streams, limits=limits, answers=answers)
             # The PipeOps dialect brings its own credentials: its connections must be nobody's before.
             nobody = _ApiServerAddress(access, show_certificate=False)
-            json_pool = UpstreamPool(nobody, streams, limits=limits)
-            connection = _connection(settings, clock, access, identity, pool, json_pool, streams)
-            services: list[Service] = [
-                _local_server(settings, clock, connection),
-                pool,
-                json_pool,
-                connection,
-            ]
-            supervisor = Supervisor(services, stop_timeout=settings.shutdown_timeout)
+            json_pool = UpstreamPool(nobody, streams, limits=limits, answers=answers)
             pools = (pool, json_pool)
+            connection = _connection(settings, clock, access, identity, pools, streams, observed)
+            observed.requests.upstream = lambda: (
+                sum(len(each) for each in pools),
+                sum(each.idle for each in pools),
+            )
+            services: list[Service] = [api.server, *pools, connection]
+            supervisor = Supervisor(services, stop_timeout=settings.shutdown_timeout)
             with state_report(lambda: _figures(connection, pools, streams)):
                 await supervisor.run(stop, started=_settle_memory)
     log.info("agent stopped")
@@ -108,17 +125,41 @@ def _figures(
     }
 
 
-def _local_server(
-    settings: AgentSettings, clock: Clock, connection: ControlPlaneConnection
-) -> LocalServer:
-    status = StatusPages(
-        connection,
-        asyncio.get_running_loop().time,
-        clock.now,
-        truthful=settings.truthful_readiness_probe,
+def _observed(
+    settings: AgentSettings, clock: Clock, identity: Identity, access: KubeAccess
+) -> Observed:
+    about = About(
+        agent_id=identity.agent_id,
+        name=settings.agent_name,
+        instance=identity.instance,
+        cluster_name=settings.cluster_name,
+        control_plane=settings.api_url,
+        kubernetes=f"{access.host}:{access.port}",
         version=settings.shown_version or __version__,
     )
-    return LocalServer(status.pages(), host="", port=settings.port)
+    observed = Observed(
+        asyncio.get_running_loop().time,
+        clock.now,
+        about=about,
+        tunnel_enabled=settings.tunnel_enabled,
+        truthful=settings.truthful_readiness_probe,
+    )
+    observed.features |= {
+        "portainer_tunnel": lambda: settings.tunnel_enabled and observed.tunnel.up,
+        "multi_port_forward": lambda: bool(observed.forwards()),
+        "direct_k8s_access": lambda: observed.requests.api_reachable is True,
+        "metrics": lambda: True,
+        "health_monitoring": lambda: True,
+        "runtime_metrics": lambda: True,
+        "feature_version": lambda: __version__,
+        "kubernetes_proxy": lambda: False,
+        "ingress_sync": lambda: bool(observed.routes()),
+        "l4_tunnels": lambda: False,
+        "monitoring_stack": lambda: False,
+        "websocket_proxy": lambda: False,
+        "state_backend": lambda: "none",
+    }
+    return observed
 
 
 def _settle_memory() -> None:
@@ -148,10 +189,11 @@ def _connection(
     clock: Clock,
     access: KubeAccess,
     identity: Identity,
-    pool: UpstreamPool,
-    json_pool: UpstreamPool,
+    pools: tuple[UpstreamPool, UpstreamPool],
     streams: TaskScope,
+    observed: Observed,
 ) -> ControlPlaneConnection:
+    pool, json_pool = pools
     try:
         url = ControlPlaneUrl.parse(settings.api_url)
     except ValueError as error:
@@ -167,7 +209,7 @@ def _connection(
         base_path=access.base_path.encode(),
     )
     facts = ClusterFacts(
-        KubeClient(access, timeout=settings.kube_timeout),
+        ObservedKubeClient(observed.requests, access, timeout=settings.kube_timeout),
         identity,
         clock,
         cluster_name=settings.cluster_name,
@@ -179,19 +221,26 @@ def _connection(
     def backoff() -> Iterator[float]:
         return Backoff(rng, first=settings.first_redial, cap=settings.longest_redial)
 
+    handlers = {StreamKind.KUBE_API: proxy} if settings.tunnel_enabled else {}
+    acceptor = StreamAcceptor(handlers, _reporter(observed))
+    dialect = JsonDialect(
+        json_pool,
+        rule,
+        host=access.authority,
+        wall=clock.now,
+        base_path=access.base_path.encode(),
+    )
+    observed.requests.accepted = lambda: acceptor.accepted
+    observed.requests.json_live = lambda: dialect.live
+    observed.requests.json_waiting = lambda: dialect.waiting
+    observed.cluster = lambda: {"kubernetes_version": facts.kubernetes_version}
     return ControlPlaneConnection(
         url,
         settings.token.reveal,
         identity,
         facts,
-        StreamAcceptor({StreamKind.KUBE_API: proxy} if settings.tunnel_enabled else {}, _report),
-        JsonDialect(
-            json_pool,
-            rule,
-            host=access.authority,
-            wall=clock.now,
-            base_path=access.base_path.encode(),
-        ),
+        acceptor,
+        dialect,
         limits=Limits(
             keepalive_interval=settings.ping_interval, keepalive_timeout=settings.silence_timeout
         ),
@@ -206,6 +255,7 @@ def _connection(
         ),
         tunnel_enabled=settings.tunnel_enabled,
         reconnect=settings.reconnect_enabled,
+        observed=observed,
     )
 
 
@@ -269,5 +319,11 @@ class _ApiServerAddress:
         return self._address
 
 
-def _report(request_id: str, code: int, hop: Hop, message: str) -> None:
-    log.warning("request failed", request_id=request_id, status=code, hop=hop.value, error=message)
+def _reporter(observed: Observed) -> Report:
+    def report(request_id: str, code: int, hop: Hop, message: str) -> None:
+        log.warning(
+            "request failed", request_id=request_id, status=code, hop=hop.value, error=message
+        )
+        observed.requests.failed(request_id, code, hop, message)
+
+    return report

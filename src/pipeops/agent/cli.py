@@ -7,6 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TextIO
 
@@ -45,16 +46,27 @@ def main(argv: Sequence[str] | None = None, run: Run | None = None) -> int:
         logs.configure(settings.log_level, form=_form(settings.log_format), stream=stream)
         for warning in loaded.warnings:
             log.warning("check the settings", advice=warning)
-        return _run(settings, run)
+        return _run(settings, run, partial(_reread_level, flags, config))
 
 
-def _run(settings: AgentSettings, run: Run | None) -> int:
+def _reread_level(flags: dict[str, str], config: str | None) -> str | None:
+    """The log level that the settings file says now; None, with a log line, if it cannot be read."""
+    # The token may have come from standard input, which cannot be read twice.
+    kept = {name: value for name, value in flags.items() if name != "token_file"}
+    try:
+        return load_settings({**kept, "token": "kept"}, config=config).settings.log_level
+    except SettingsError as error:
+        log.warning("settings not read again", problem=str(error.problems[0]))
+        return None
+
+
+def _run(settings: AgentSettings, run: Run | None, reread: Callable[[], str | None]) -> int:
     try:
         if run is None:
             # Imported late: `--help` and wrong settings need none of it.
             from pipeops.agent import app  # noqa: PLC0415
 
-            run = app.run
+            run = partial(app.run, reread_level=reread)
         return run(settings)
     except SettingsError as error:
         return _refuse(error)

@@ -16,6 +16,8 @@ from pipeops.agent.control_plane import (
     explain,
 )
 from pipeops.agent.lane import JsonRequests, Lane
+from pipeops.agent.observed.agent import Observed
+from pipeops.agent.observed.connection import Registration
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages.heartbeat import Heartbeat, HeartbeatMetadata
@@ -115,6 +117,7 @@ class ControlPlaneConnection:
         times: ConnectionTimes | None = None,
         tunnel_enabled: bool = True,
         reconnect: bool = True,
+        observed: Observed | None = None,
         dial: Dial = dial,
     ) -> None:
         self._url = url
@@ -135,12 +138,22 @@ class ControlPlaneConnection:
         self._loop = asyncio.get_running_loop()
         self._cluster_id = ""
         self._lanes: dict[int, Lane] = {}
-        self.connected = False
-        self.registered = False
-        self.failures = 0
-        self.last_heartbeat: float | None = None
-        self.down_since: float | None = None
-        self.reconnects = 0
+        self._observed = observed or Observed(self._loop.time, wall)
+
+    @property
+    def observed(self) -> Observed:
+        """Where this connection tells what happens to it."""
+        return self._observed
+
+    @property
+    def connected(self) -> bool:
+        """The tunnel is up and registered."""
+        return self._observed.connection.connected
+
+    @property
+    def registered(self) -> bool:
+        """The control plane has taken us at least once."""
+        return self._observed.connection.registered
 
     @property
     def name(self) -> str:
@@ -159,10 +172,19 @@ class ControlPlaneConnection:
             ControlPlaneError: the first registration was refused, or did not succeed in time; or the tunnel was
                 lost and shall not be dialled again.
         """
+        try:
+            await self._run(ready)
+        finally:
+            self._observed.connection.ended()
+            self._observed.heartbeats.disconnected()
+
+    async def _run(self, ready: Callable[[], None]) -> None:
         give_up_at = self._loop.time() + self._times.first
         delays = self._backoff()
         error = ControlPlaneError("not connected yet")
+        observed = self._observed.connection
         while True:
+            observed.trying()
             try:
                 async with asyncio.TaskGroup() as group:
                     lane, features, success = await self._connect()
@@ -172,42 +194,48 @@ class ControlPlaneConnection:
                     await self._serve(group, lane, features, success)
             except* ControlPlaneError as errors:
                 error = _first(errors)
-            self._down()
-            self.failures += 1
-            if self.registered and not self._reconnect:
-                raise error
+            self._down(error)
             left = give_up_at - self._loop.time()
-            if not self.registered and (not error.retryable or left <= 0):
+            registered = observed.registered
+            if (not registered and (not error.retryable or left <= 0)) or (
+                registered and not self._reconnect
+            ):
+                if not registered:
+                    log.error("failed to register agent", error=str(error))
                 raise error
             delay = max(next(delays), error.retry_after)
             if not error.retryable:
                 delay = max(delay, self._times.refused)
-            if not self.registered:
+            if not registered:
                 delay = min(delay, left)
-            what = (
-                "control plane connection lost" if self.registered else "control plane not reached"
-            )
+            what = "control plane connection lost" if registered else "control plane not reached"
             log.warning(what, error=str(error), retry_in=round(delay, 2))
+            observed.waiting(delay)
             await asyncio.sleep(delay)
-            self.reconnects += 1
 
     def _up(self, success: RegisterSuccess) -> None:
-        self.connected = self.registered = True
-        self.failures = 0
-        self.down_since = None
         self._cluster_id = success.cluster_id
+        registration = _registration(success)
+        self._observed.connection.up(registration)
         log.info(
             "registered with the control plane",
             control_plane=self._url.configured,
-            cluster_id=success.cluster_id,
-            cluster=success.name if success.name is not UNSET else "",
+            agent_id=self._identity.agent_id,
+            cluster_id=registration.cluster_id,
+            cluster_uuid=registration.cluster_uuid,
+            name=registration.name,
+            status=registration.status,
+            workspace_id=registration.workspace_id,
+            has_token=success.token is not UNSET and bool(success.token),
             proxy=bool(self._proxy),
         )
 
-    def _down(self) -> None:
-        if self.connected or self.down_since is None:
-            self.down_since = self._loop.time()
-        self.connected = False
+    def _down(self, error: ControlPlaneError) -> None:
+        observed = self._observed
+        if not observed.connection.connected:
+            observed.connection.registration_failed(str(error))
+        observed.connection.down(str(error))
+        observed.heartbeats.disconnected()
 
     # -- one connection --------------------------------------------------------------------
 
@@ -229,7 +257,14 @@ class ControlPlaneConnection:
         return await lane.register(register, request_id, seconds=self._times.register)
 
     def _lane(self, index: int) -> Lane:
-        lane = Lane(index, self._limits, self._acceptor, self._json, wall=self._wall)
+        lane = Lane(
+            index,
+            self._limits,
+            self._acceptor,
+            self._json,
+            wall=self._wall,
+            observed=self._observed,
+        )
         self._lanes[index] = lane
         return lane
 
@@ -258,6 +293,7 @@ class ControlPlaneConnection:
         interval = self._times.heartbeat
         if success.x_heartbeat_interval_seconds is not UNSET:
             interval = min(max(float(success.x_heartbeat_interval_seconds), 1.0), 3600.0)
+        self._observed.heartbeats.connected(interval)
         try:
             group.create_task(self._heartbeats(lane, interval), name="heartbeat")
             # Asked for while the first registration was on its way: answered by now.
@@ -288,7 +324,7 @@ class ControlPlaneConnection:
                 tunnel_status="connected" if lane.multiplexing.is_set() else "disconnected",
             )
             lane.send(Heartbeat.TYPE, heartbeat)
-            self.last_heartbeat = self._loop.time()
+            self._observed.heartbeats.was_sent()
             await asyncio.sleep(interval)
 
     async def _reregister(self, lane: Lane, features: frozenset[Feature]) -> None:
@@ -296,8 +332,9 @@ class ControlPlaneConnection:
             await lane.reregister.wait()
             lane.reregister.clear()
             log.warning("the control plane asks to register again")
+            self._observed.connection.registering_again()
             success = await self._register(lane, features)
-            self._cluster_id = success.cluster_id
+            self._up(success)
 
     async def _keep_lane(self, index: int, secret: str) -> None:
         delays = self._backoff()
@@ -321,6 +358,19 @@ class ControlPlaneConnection:
             finally:
                 lane.link.close(1001, "the agent is stopping")
             await asyncio.sleep(max(next(delays), self._times.lane))
+
+
+def _registration(success: RegisterSuccess) -> Registration:
+    def text(value: object) -> str:
+        return "" if value is UNSET else str(value)[:256]
+
+    return Registration(
+        cluster_id=text(success.cluster_id),
+        cluster_uuid=text(success.cluster_uuid),
+        name=text(success.name),
+        status=text(success.status),
+        workspace_id=text(success.workspace_id),
+    )
 
 
 def _first(errors: BaseExceptionGroup[ControlPlaneError]) -> ControlPlaneError:

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Protocol
 
 from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused
+from pipeops.agent.observed.agent import Observed
+from pipeops.agent.observed.tunnel import LaneFigures
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.limits import Limits
@@ -51,8 +53,12 @@ class Lane:
         json_requests: JsonRequests,
         *,
         wall: Callable[[], datetime],
+        observed: Observed | None = None,
     ) -> None:
         self.index = index
+        self._observed = observed
+        self._text_sent = 0
+        self._text_received = 0
         self._acceptor = acceptor
         self._json = json_requests
         self._wall = wall
@@ -92,7 +98,9 @@ class Lane:
 
     def send(self, kind: str, payload: Payload, *, request_id: str | None = None) -> None:
         """Send one control message."""
-        self.link.send_text(envelope.encode(kind, payload, request_id=request_id, now=self._wall()))
+        data = envelope.encode(kind, payload, request_id=request_id, now=self._wall())
+        self._text_sent += len(data)
+        self.link.send_text(data)
 
     @property
     def live_streams(self) -> int:
@@ -100,13 +108,32 @@ class Lane:
         session = self.link.session
         return len(session.streams) if session is not None else 0
 
+    def figures(self) -> LaneFigures:
+        """ObservedLane: what this lane carries now. Looks at every stream: for people, not for each request."""
+        link, session = self.link, self.link.session
+        streams = list(session.streams.values()) if session is not None else []
+        return LaneFigures(
+            index=self.index,
+            peer=link.peer,
+            multiplexing=self.multiplexing.is_set(),
+            streams=len(streams),
+            stalled=sum(stream.send_left == 0 and stream.pending > 0 for stream in streams),
+            waiting_bytes=session.pending_total if session is not None else 0,
+            bytes_received=link.bytes_received + self._text_received,
+            bytes_sent=link.bytes_sent + self._text_sent,
+            rtt=session.rtt if session is not None else None,
+        )
+
     # -- LinkOwner -------------------------------------------------------------------------
 
     def on_link_open(self, link: TunnelLink) -> None:
         """LinkOwner: the dialler goes on."""
+        if self._observed is not None:
+            self._observed.tunnel.opened(self)
 
     def on_link_text(self, link: TunnelLink, data: bytes) -> None:
         """LinkOwner: one control message."""
+        self._text_received += len(data)
         try:
             self._on_message(envelope.decode(data))
         except MessageRejected as error:
@@ -127,6 +154,8 @@ class Lane:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(self.failure)
         self._json.on_lane_lost(self)
+        if self._observed is not None:
+            self._observed.tunnel.lost(self, str(self.failure))
         self.lost.set()
 
     def on_stream(self, link: TunnelLink, stream: Stream) -> StreamSink | None:
@@ -155,7 +184,10 @@ class Lane:
                 self.send(Pong.TYPE, pong, request_id=message.request_id)
             case ErrorMessage.TYPE:
                 self._on_error(message.decode(ErrorMessage))
-            case "heartbeat_ack" | "pong" | "register_in_progress":
+            case "heartbeat_ack":
+                if self._observed is not None:
+                    self._observed.heartbeats.was_answered()
+            case "pong" | "register_in_progress":
                 pass
             case _:
                 if not self._json.on_request(self, message):

@@ -68,12 +68,13 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     # The agent
     cluster_name: Annotated[str, Key("agent.cluster_name", text, "name shown for this cluster", "--cluster-name", ("PIPEOPS_CLUSTER_NAME",), placeholder="NAME")] = DEFAULT_CLUSTER_NAME
     agent_id: Annotated[str, Key("agent.id", text, "identity of this agent; derived from where it runs if empty", "--agent-id", ("PIPEOPS_AGENT_ID",), placeholder="ID")] = ""
-    agent_name: Annotated[str, Key("agent.name", text, "name shown in local status; no effect in this version", placeholder="NAME")] = ""
+    agent_name: Annotated[str, Key("agent.name", text, "name shown in local status", placeholder="NAME")] = ""
     labels: Annotated[dict[str, str], Key("agent.labels", mapping, "labels of this cluster", placeholder="KEY=VALUE,…")] = {}
-    port: Annotated[int, Key("agent.port", integer(0, 65_535), "port of the local HTTP server; 0 takes a free one; no effect in this version", "--port", ("PIPEOPS_PORT",), placeholder="PORT")] = 8080
-    debug: Annotated[bool, Key("agent.debug", boolean, "log every local HTTP request; no effect in this version")] = False
-    shown_version: Annotated[str, Key("agent.version", text, "version shown by /health instead of the real one; no effect in this version", placeholder="VERSION")] = ""
-    truthful_readiness_probe: Annotated[bool, Key("agent.truthful_readiness_probe", boolean, "/ready tells the tunnel's state; no effect in this version", env=("PIPEOPS_TRUTHFUL_READINESS_PROBE",))] = False
+    port: Annotated[int, Key("agent.port", integer(0, 65_535), "port of the local HTTP server; 0 takes a free one", "--port", ("PIPEOPS_PORT",), placeholder="PORT")] = 8080
+    debug: Annotated[bool, Key("agent.debug", boolean, "log every local HTTP request")] = False
+    allowed_origins: Annotated[str, Key("agent.allowed_origins", text, "web origins besides the agent's own that may read its live streams, comma-separated; * for all", env=("AGENT_ALLOWED_WS_ORIGINS",), security=True, placeholder="ORIGIN,…")] = ""
+    shown_version: Annotated[str, Key("agent.version", text, "version shown by /health instead of the real one", placeholder="VERSION")] = ""
+    truthful_readiness_probe: Annotated[bool, Key("agent.truthful_readiness_probe", boolean, "/ready tells the tunnel's state at once, not after 30s", env=("PIPEOPS_TRUTHFUL_READINESS_PROBE",))] = False
     heartbeat_interval_connected: Annotated[float | None, Key("agent.heartbeat_interval_connected", duration(1), "pause between heartbeats; the control plane's wish, else 5s, if not set", env=("PIPEOPS_HEARTBEAT_INTERVAL_CONNECTED",), placeholder="DURATION")] = None
     heartbeat_interval_reconnecting: Annotated[float, Key("agent.heartbeat_interval_reconnecting", duration(1), "the same while reconnecting; no effect in this version", env=("PIPEOPS_HEARTBEAT_INTERVAL_RECONNECTING",), placeholder="DURATION")] = 60.0
     heartbeat_interval_disconnected: Annotated[float, Key("agent.heartbeat_interval_disconnected", duration(1), "the same while disconnected; no effect in this version", env=("PIPEOPS_HEARTBEAT_INTERVAL_DISCONNECTED",), placeholder="DURATION")] = 15.0

@@ -7,8 +7,8 @@ As JSON its keys are `time` (UTC), `level`, `msg`, then the fields.
 import logging
 import sys
 import threading
-from collections.abc import MutableMapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
@@ -94,6 +94,36 @@ def configure(level: str = "info", *, form: Format = "auto", stream: TextIO | No
     _route_standard_library(number)
     if level.lower() not in LEVELS:
         get_logger(__name__).warning("unknown log level, using info", level_given=level)
+
+
+def set_level(level: str) -> bool:
+    """Change the level of a configured process; False, and no change, if the word is unknown."""
+    number = LEVELS.get(level.lower())
+    if number is None:
+        return False
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(number))
+    logging.getLogger().setLevel(max(number, logging.INFO))
+    return True
+
+
+@contextmanager
+def tapped(tap: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
+    """While the block runs, `tap` sees every finished record: redacted, with `time`, `level`, `msg` and its fields.
+
+    It is called in the thread that logs, must be quick, and must neither keep nor change the mapping, nor log.
+    """
+
+    def see(_: object, __: str, event: Event) -> Event:
+        tap(event)
+        return event
+
+    *front, renderer = structlog.get_config()["processors"]
+    structlog.configure(processors=[*front, see, renderer])
+    try:
+        yield
+    finally:
+        processors = structlog.get_config()["processors"]
+        structlog.configure(processors=[each for each in processors if each is not see])
 
 
 class _LineWriter:

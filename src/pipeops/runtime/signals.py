@@ -1,4 +1,4 @@
-"""Signals: SIGTERM and SIGINT as one shutdown event, SIGUSR1 as the question what this process holds."""
+"""Signals: SIGTERM and SIGINT stop, SIGUSR1 asks what this process holds, SIGUSR2 and SIGHUP change the log level."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from pipeops.runtime.logs import get_logger
+from pipeops.runtime.logs import get_logger, set_level
 from pipeops.runtime.process import open_descriptors, resident_bytes
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -64,3 +64,40 @@ def state_report(figures: Callable[[], Mapping[str, object]]) -> Iterator[None]:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGUSR1)
+
+
+@contextmanager
+def log_level_signals(level: str, reread: Callable[[], str | None]) -> Iterator[None]:
+    """While the block runs, SIGUSR2 switches between `level` and debug, SIGHUP sets what `reread` answers.
+
+    `reread` answers the level now configured, or None if the configuration cannot be read; it says why itself.
+    """
+    loop = asyncio.get_running_loop()
+    configured, debugging = level, False
+
+    def toggle() -> None:
+        nonlocal debugging
+        debugging = not debugging
+        change("debug" if debugging else configured)
+
+    def reload() -> None:
+        nonlocal configured, debugging
+        found = reread()
+        if found is not None:
+            configured, debugging = found, False
+            change(configured)
+
+    def change(wanted: str) -> None:
+        if set_level(wanted):
+            log.warning("log level changed", to=wanted)
+        else:
+            log.warning("unknown log level, nothing changed", level_given=wanted)
+
+    handlers = {signal.SIGUSR2: toggle, signal.SIGHUP: reload}
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)

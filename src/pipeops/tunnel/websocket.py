@@ -79,8 +79,9 @@ class TunnelSocket(WSListener):
         opened: the handshake was completed, whatever became of the connection since.
     """
 
-    def __init__(self, handler: SocketHandler) -> None:
+    def __init__(self, handler: SocketHandler, max_message: int = MAX_TEXT) -> None:
         super().__init__()
+        self._max_message = max_message
         self._handler = handler
         self._transport: WSTransport | None = None
         self._kind = _BINARY  # of the message being received in fragments …
@@ -128,8 +129,8 @@ class TunnelSocket(WSListener):
         elif self._in_pieces:
             self._handler.on_binary(frame.get_payload_as_memoryview())
             return
-        if len(self._text) + frame.payload_size > MAX_TEXT:
-            self.close(1009, f"message larger than {MAX_TEXT} bytes")
+        if len(self._text) + frame.payload_size > self._max_message:
+            self.close(1009, f"message larger than {self._max_message} bytes")
             return
         if frame.fin and not self._text:
             self._deliver(frame.get_payload_as_bytes())
@@ -284,16 +285,18 @@ def accept(
     make_handler: Callable[[], SocketHandler],
     headers: Mapping[str, str],
     handshake_timeout: float = 10.0,
+    max_message: int = MAX_TEXT,
 ) -> None:
     """Turn an accepted connection into a tunnel socket.
 
     `received` is everything read so far, beginning with the upgrade request's head; `headers` are added to
-    the 101 answer. A request that is no valid WebSocket upgrade is answered with 400 and closed.
+    the 101 answer; messages longer than `max_message` bytes end the connection. A request that is no valid WebSocket upgrade is answered with 400 and closed.
     """
 
     def route(_request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
         response = WSUpgradeResponse.create_101_response(dict(headers))
-        return WSUpgradeResponseWithListener(response, TunnelSocket(make_handler()))
+        socket = TunnelSocket(make_handler(), max_message)
+        return WSUpgradeResponseWithListener(response, socket)
 
     protocol = WSProtocol(
         None,
@@ -308,7 +311,7 @@ def accept(
         10.0,
         WSAutoPingStrategy.PING_WHEN_IDLE,
         True,
-        MAX_FRAME,
+        min(MAX_FRAME, max_message),
         None,
         READ_BUFFER,
     )

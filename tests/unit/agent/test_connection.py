@@ -228,9 +228,10 @@ async def test_a_lost_tunnel_is_dialled_again_with_fresh_pauses_even_after_a_ref
     await turns(30)
     assert not bench.cp.errors
     await bench.registered()
-    assert (bench.ready, bench.connection.connected, bench.connection.reconnects) == (2, True, 3)
+    observed = bench.connection.observed.connection
+    assert (bench.ready, observed.connected, observed.reconnects) == (2, True, 3)
     assert bench.pauses == [1, 2, 3]
-    assert bench.connection.down_since is None
+    assert observed.down_since is None
     await bench.stop()
 
 

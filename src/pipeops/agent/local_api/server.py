@@ -1,12 +1,12 @@
-"""LocalServer: a small HTTP/1.1 server for probes; GET only, bounded, without authentication because it tells nothing secret."""
+"""LocalServer: a small HTTP/1.1 server for probes, status and streams; GET only, bounded, nothing privileged."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from http import HTTPStatus
 
+from pipeops.agent.local_api.http import Answer, Page, Request, Stream, text
 from pipeops.errors import PipeOpsError
-from pipeops.http1.head import HeadError, RequestHead, parse_head
+from pipeops.http1.head import HeadError, parse_head
 from pipeops.runtime.logs import get_logger
 
 log = get_logger(__name__)
@@ -14,18 +14,9 @@ log = get_logger(__name__)
 MAX_HEAD = 16 * 1024
 MAX_CLIENTS = 64  # probes, a scraper, a few people
 CLIENT_TIMEOUT = 15.0  # seconds for a head to arrive, and for an idle connection
+WRITE_HIGH_WATER = 64 * 1024  # bytes a client may leave unread before streams to it wait
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a page says."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json; charset=utf-8"
-
-
-Page = Callable[[], Answer]
+_METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 
 
 class PortInUse(PipeOpsError):
@@ -38,19 +29,32 @@ class LocalServer:
     Args:
         pages: path to what answers it; pages are synchronous and cost no request of their own.
         port: TCP port on all addresses; 0 takes a free one.
+        debug: log every request.
+
+    Attributes:
+        requests: how many, by (path or `other`, method, status): bounded, whatever clients ask for.
     """
 
-    def __init__(self, pages: Mapping[str, Page], *, host: str, port: int) -> None:
+    def __init__(
+        self, pages: Mapping[str, Page], *, host: str, port: int, debug: bool = False
+    ) -> None:
         self._pages = pages
         self._host = host
         self._port = port
+        self._debug = debug
         self._clients: set[_Client] = set()
+        self.requests: Counter[tuple[str, str, int]] = Counter()
         self.address: tuple[str, int] | None = None
 
     @property
     def name(self) -> str:
         """Service: shown in logs."""
         return "local HTTP server"
+
+    @property
+    def clients(self) -> int:
+        """Open connections."""
+        return len(self._clients)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Service: listen until cancelled.
@@ -78,17 +82,30 @@ class LocalServer:
         finally:
             server.close()
             for client in list(self._clients):
-                client.close()
+                client.stop()
 
     def _client(self) -> asyncio.Protocol:
         return _Client(self)
 
-    def respond(self, head: RequestHead) -> Answer:
+    def respond(self, request: Request) -> Answer | Stream:
         """The answer to a request."""
-        page = self._pages.get(head.target.partition(b"?")[0].decode("latin-1"))
-        if page is None or head.method != b"GET":
-            return Answer(404, b"404 page not found", "text/plain")
-        return page()
+        method = request.head.method
+        page = self._pages.get(request.path)
+        answer: Answer | Stream
+        if page is None or method != b"GET":
+            answer = text(404, "404 page not found")
+        else:
+            answer = page(request)
+        status = answer.status if isinstance(answer, Answer) else 200
+        self.count("other" if page is None else request.path, method, status)
+        return answer
+
+    def count(self, endpoint: str, method: bytes, status: int) -> None:
+        """One more request; `endpoint` is a known path or `other`."""
+        name = method.decode() if method in _METHODS else "other"
+        self.requests[endpoint, name, status] += 1
+        if self._debug:
+            log.info("local request", path=endpoint, method=name, status=status)
 
     def admit(self, client: "_Client") -> bool:
         """Take another client, unless there are too many."""
@@ -103,13 +120,16 @@ class LocalServer:
 
 
 class _Client(asyncio.Protocol):
-    """One connection."""
+    """One connection: requests one after the other, or one stream."""
 
     def __init__(self, server: LocalServer) -> None:
         self._server = server
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport | None
+        self._transport = None
         self._received = b""
         self._since = asyncio.get_running_loop().time()
+        self._stream: Stream | None = None
+        self._full = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # uvloop's transports are not asyncio's class
@@ -119,35 +139,72 @@ class _Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._server.forget(self)
+        if self._stream is not None:
+            self._stream.lost()
+
+    def pause_writing(self) -> None:
+        self._full = True
+        if self._stream is not None:
+            self._stream.pause()
+
+    def resume_writing(self) -> None:
+        self._full = False
+        if self._stream is not None:
+            self._stream.resume()
+        else:
+            self._answer_waiting()
 
     def data_received(self, data: bytes) -> None:
+        if self._stream is not None:  # nothing may follow the request of a stream
+            return
         self._received += data
-        while self._transport is not None and (end := self._received.find(b"\r\n\r\n") + 4) >= 4:
+        self._answer_waiting()
+
+    def _answer_waiting(self) -> None:
+        """Answer what is here, as long as the answers are read."""
+        while self._can_answer() and (end := self._received.find(b"\r\n\r\n") + 4) >= 4:
             head, self._received = self._received[:end], self._received[end:]
             self._answer(head)
-        if len(self._received) > MAX_HEAD:
-            self._write(Answer(431, b"request head too large", "text/plain"), close=True)
+        if self._stream is None and len(self._received) > MAX_HEAD:
+            self._refuse(431, "request head too large")
+
+    def _can_answer(self) -> bool:
+        return self._transport is not None and self._stream is None and not self._full
 
     def _answer(self, data: bytes) -> None:
         self._since = asyncio.get_running_loop().time()
         try:
             head = parse_head(data)
+            request = Request.of(head, data)
         except HeadError as error:
-            self._write(Answer(error.status, str(error).encode(), "text/plain"), close=True)
+            self._refuse(error.status, str(error))
+            return
+        except ValueError:
+            self._refuse(400, "too many parameters")
             return
         body = head.block.chunked or bool(head.block.content_length)
-        self._write(self._server.respond(head), close=head.block.close or not head.minor or body)
+        close = head.block.close or not head.minor or body
+        answer = self._server.respond(request)
+        if isinstance(answer, Answer):
+            self._write(answer, close=close)
+        elif self._transport is not None:
+            self._stream = answer
+            self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+            answer.start(self._transport, self._ended)
+
+    def _refuse(self, status: int, words: str) -> None:
+        self._server.count("other", b"", status)
+        self._write(text(status, words), close=True)
+
+    def _ended(self) -> None:
+        """The stream, which has a protocol of its own, is over."""
+        self._transport = None
+        self._server.forget(self)
 
     def _write(self, answer: Answer, *, close: bool) -> None:
         if self._transport is None:
             return
-        phrase = HTTPStatus(answer.status).phrase
-        head = (
-            f"HTTP/1.1 {answer.status} {phrase}\r\nContent-Type: {answer.content_type}\r\n"
-            f"Content-Length: {len(answer.body)}\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-            f"{'Connection: close' + chr(13) + chr(10) if close else ''}\r\n"
-        )
-        self._transport.write(head.encode() + answer.body)
+        self._transport.write(answer.rendered(close=close))
         if close:
             self.close()
 
@@ -155,6 +212,13 @@ class _Client(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def stop(self) -> None:
+        """The server stops."""
+        if self._stream is not None:
+            self._stream.stop("the agent is stopping")
+        else:
+            self.close()
+
     def expire(self, before: float) -> None:
-        if self._since < before:
+        if self._stream is None and self._since < before:
             self.close()

@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from pipeops.agent.proxy.upstream import Exchange, UpstreamConnection
 from pipeops.errors import PipeOpsError
@@ -61,6 +62,13 @@ class PoolLimits:
     max_connections: int = 16_384
 
 
+class Answers(Protocol):
+    """Who is told how the API server answers."""
+
+    def answered(self, status: int, seconds: float) -> None:
+        """A response head came `seconds` after the request. Hot path."""
+
+
 class UpstreamPool:
     """Owns every connection to one API server; `run` sweeps out the idle and the stuck."""
 
@@ -70,6 +78,7 @@ class UpstreamPool:
         scope: TaskScope,
         *,
         limits: PoolLimits | None = None,
+        answers: Answers | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._address = address
@@ -79,6 +88,7 @@ class UpstreamPool:
         self._idle: list[UpstreamConnection] = []
         self._live: set[UpstreamConnection] = set()
         self._dialling = 0
+        self._answers = answers
         self.read_buffer = ReadBuffer()
         self.now = self._loop.time
 
@@ -182,6 +192,11 @@ class UpstreamPool:
             self._idle.append(connection)
         else:
             connection.close()
+
+    def answered(self, status: int, since: float) -> None:
+        """The head of an answer is here."""
+        if self._answers is not None:
+            self._answers.answered(status, self.now() - since)
 
     def lost(self, connection: UpstreamConnection) -> None:
         """A connection is gone."""

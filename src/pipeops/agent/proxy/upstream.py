@@ -74,6 +74,9 @@ class Pool(Protocol):
     def lost(self, connection: "UpstreamConnection") -> None:
         """The connection is gone."""
 
+    def answered(self, status: int, since: float) -> None:
+        """The head of an answer to what was asked at `since` is here."""
+
 
 class UpstreamConnection(asyncio.BufferedProtocol):
     """Writes a request, finds the end of its answer, splices the answer into the stream.
@@ -286,6 +289,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._framing = framing = answer.framing
         self._keep_alive = answer.keep_alive
         exchange.replay = None
+        self._pool.answered(answer.status, self.since)
         exchange.status(answer.status)
         head = answer.head
         front = (

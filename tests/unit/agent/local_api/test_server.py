@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeops.agent.local_api.server import MAX_CLIENTS, MAX_HEAD, Answer, LocalServer
+from pipeops.agent.local_api.http import Answer
+from pipeops.agent.local_api.server import MAX_CLIENTS, MAX_HEAD, LocalServer
 from tests.support.transports import RecordingTransport
 
 
@@ -22,7 +23,7 @@ def ask(server: LocalServer, data: bytes) -> tuple[bytes, bool]:
 
 @pytest.fixture
 def server() -> LocalServer:
-    return LocalServer({"/health": lambda: Answer(200, b"{}")}, host="127.0.0.1", port=0)
+    return LocalServer({"/health": lambda _: Answer(200, b"{}")}, host="127.0.0.1", port=0)
 
 
 async def test_a_page_is_answered_and_the_connection_kept(server: LocalServer) -> None:
@@ -72,3 +73,31 @@ async def test_idle_clients_are_closed(server: LocalServer) -> None:
     transport = connect(server)
     transport.client.expire(before=float("inf"))  # type: ignore[attr-defined]
     assert transport.closed
+
+
+async def test_requests_are_counted_under_known_paths_only(server: LocalServer) -> None:
+    for line in (b"GET /health", b"GET /a", b"GET /b", b"PURGE /health", b"\x01"):
+        ask(server, line + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert dict(server.requests) == {
+        ("/health", "GET", 200): 1,
+        ("other", "GET", 404): 2,
+        ("/health", "other", 404): 1,
+        ("other", "other", 400): 1,
+    }
+
+
+async def test_a_client_that_does_not_read_gets_no_further_answers(server: LocalServer) -> None:
+    transport = connect(server)
+    client = transport.client  # type: ignore[attr-defined]
+    client.pause_writing()
+    client.data_received(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+    assert not transport.written
+    client.resume_writing()
+    assert transport.take().count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_too_many_parameters_are_refused(server: LocalServer) -> None:
+    query = b"&".join(b"a%d=1" % n for n in range(50))
+    answer, closed = ask(server, b"GET /health?" + query + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert closed

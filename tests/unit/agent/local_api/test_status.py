@@ -1,37 +1,16 @@
 """Probes tell the truth about the connection and cost nothing."""
 
-import json
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
-
 import pytest
 
-from pipeops.agent.local_api.server import Answer
-from pipeops.agent.local_api.status import DISCONNECTED_LIMIT, NEVER, StatusPages
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@dataclass
-class Connection:
-    connected: bool = True
-    registered: bool = True
-    down_since: float | None = None
-    last_heartbeat: float | None = 98.0
-    failures: int = 0
-
-
-def pages(connection: Connection, *, truthful: bool = False) -> StatusPages:
-    return StatusPages(connection, lambda: 100.0, lambda: NOW, truthful=truthful)
-
-
-def body(answer: Answer) -> dict[str, Any]:
-    return json.loads(answer.body)
+from pipeops.agent.local_api.status import NEVER, StatusPages, go_duration
+from pipeops.agent.observed.agent import DOWN_LIMIT
+from tests.unit.agent.local_api.bench import World, ask, body
 
 
 def test_health_is_always_200_and_shows_the_connection() -> None:
-    answer = pages(Connection(connected=False, registered=False)).health()
+    world = World()
+    world.observed.connection.trying()
+    answer = ask(StatusPages(world.observed).health)
     assert answer.status == 200
     shown = body(answer)
     assert (shown["status"], shown["connected"], shown["registered"]) == ("healthy", False, False)
@@ -41,36 +20,53 @@ def test_health_is_always_200_and_shows_the_connection() -> None:
 
 @pytest.mark.parametrize("truthful", [False, True])
 def test_not_ready_before_the_first_registration(truthful: bool) -> None:
-    answer = pages(Connection(connected=False, registered=False), truthful=truthful).ready()
+    answer = ask(StatusPages(World(truthful=truthful).observed).ready)
     assert answer.status == 503
     assert body(answer)["reason"] == "not registered with the control plane yet"
 
 
-def test_a_short_loss_is_forgiven_unless_the_probe_is_truthful() -> None:
-    lost = Connection(connected=False, down_since=100.0 - DISCONNECTED_LIMIT + 1)
-    assert pages(lost).ready().status == 200
-    assert pages(lost, truthful=True).ready().status == 503
+@pytest.mark.parametrize(("truthful", "status"), [(False, 200), (True, 503)])
+def test_a_short_loss_is_forgiven_unless_the_probe_is_truthful(truthful: bool, status: int) -> None:
+    world = World(truthful=truthful)
+    world.connect()
+    world.lose()
+    world.now += DOWN_LIMIT - 1
+    assert ask(StatusPages(world.observed).ready).status == status
 
 
-def test_a_long_loss_is_not_ready() -> None:
-    lost = Connection(connected=False, down_since=100.0 - DISCONNECTED_LIMIT - 1, failures=3)
-    answer = pages(lost).ready()
+def test_a_long_loss_is_not_ready_and_says_why() -> None:
+    world = World()
+    world.connect()
+    world.lose("the network is gone")
+    world.now += DOWN_LIMIT + 1
+    answer = ask(StatusPages(world.observed).ready)
     assert answer.status == 503
-    assert body(answer)["consecutive_failures"] == 3
-    assert body(answer)["connection_state"] == "reconnecting"
+    shown = body(answer)
+    assert (shown["consecutive_failures"], shown["connection_state"]) == (1, "reconnecting")
+    assert "the network is gone" in shown["reason"]
 
 
 def test_the_truthful_probe_shows_the_heartbeat() -> None:
-    shown = body(pages(Connection(), truthful=True).ready())
-    assert shown["last_heartbeat"] == "2025-12-31T23:59:58Z"
-    assert shown["time_since_heartbeat"] == "2.000s"
-    assert (
-        body(pages(Connection(last_heartbeat=None), truthful=True).ready())["last_heartbeat"]
-        == NEVER
-    )
+    world = World(truthful=True)
+    world.connect()
+    pages = StatusPages(world.observed)
+    assert body(ask(pages.ready))["last_heartbeat"] == NEVER
+    world.observed.heartbeats.was_sent()
+    world.now += 2
+    shown = body(ask(pages.ready))
+    assert shown["last_heartbeat"] == "2026-01-01T00:00:00Z"
+    assert shown["time_since_heartbeat"] == "2s"
 
 
 def test_the_version_says_what_runs_here() -> None:
-    shown = body(pages(Connection()).show_version())
+    shown = body(ask(StatusPages(World().observed).show_version))
     assert shown["implementation"] == "python"
     assert shown["go_version"].startswith("python3.")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0s"), (0.25, "0.25s"), (59.9996, "1m0s"), (61.5, "1m1.5s"), (3723.456, "1h2m3.456s"), (-1, "0s")],
+)  # fmt: skip
+def test_durations_are_written_as_go_writes_them(seconds: float, words: str) -> None:
+    assert go_duration(seconds) == words

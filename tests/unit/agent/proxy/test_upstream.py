@@ -20,6 +20,9 @@ class FakePool:
     def now(self) -> float:
         return 0.0
 
+    def answered(self, status: int, since: float) -> None:
+        pass
+
     def released(self, connection: UpstreamConnection) -> None:
         self.free.append(connection)
 
