@@ -108,3 +108,13 @@ def test_logs_can_go_to_a_file(tmp_path, capsys):
     (tmp_path / "c.yaml").write_text("logging: {output: /no/such/dir/x}")
     assert cli.main([*GOOD, "--config", "c.yaml"], lambda _: 0) == 0
     assert "using stderr" in capsys.readouterr().err
+
+
+def test_the_level_is_read_again_with_the_same_flags_and_without_the_token(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("piped\n"))
+    file = tmp_path / "config.yaml"
+    file.write_text("logging: {level: debug}\n")
+    assert cli._reread_level({"token_file": "-"}, str(file)) == "debug"
+    assert cli._reread_level({"token_file": "-", "log_level": "error"}, str(file)) == "error"
+    file.write_text("logging: [")
+    assert cli._reread_level({}, str(file)) is None

@@ -328,3 +328,29 @@ async def test_nothing_is_left_when_it_is_stopped() -> None:
     await bench.stop()
     assert asyncio.all_tasks() == before
     assert all(socket.closed is not None for socket in bench.cp.sockets)
+
+
+async def test_what_happens_is_observed() -> None:
+    bench = Bench()
+    observed = bench.connection.observed
+    bench.cp.errors = [ConnectionRefusedError(111, "refused")]
+    bench.cp.answer = {"cluster_id": "c1", "cluster_uuid": "c1", "name": "prod", "workspace_id": 12}
+    await turns(30)
+    assert "Connection refused" in observed.connection.last_error
+    assert observed.connection.registration_failures == 1
+    socket = await bench.registered()
+    assert observed.connection.registration is not None
+    assert observed.connection.registration.workspace_id == "12"
+    assert (observed.heartbeats.sent, observed.heartbeats.interval) == (1, 3600.0)
+    say(socket, "heartbeat_ack", {})
+    assert observed.heartbeats.duration.count == 1
+    say(socket, "error", {"error": "Cluster not registered"})
+    await turns(10)
+    bench.cp.answer["cluster_id"] = "c2"
+    bench.cp.answer_registration()
+    await turns(10)
+    assert observed.connection.registration.cluster_id == "c2"
+    assert (observed.connection.registration_attempts, observed.connection.reconnects) == (3, 0)
+    await bench.stop()
+    assert observed.connection.state.value == "disconnected"
+    assert not observed.tunnel.up

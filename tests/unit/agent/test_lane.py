@@ -8,6 +8,7 @@ import pytest
 
 from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused
 from pipeops.agent.lane import Lane
+from pipeops.agent.observed.agent import Observed
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
@@ -164,3 +165,40 @@ async def test_a_message_that_cannot_be_handled_does_not_end_the_tunnel() -> Non
     assert socket.closed is None
     say(made, "ping", {}, "p1")
     assert socket.types() == ["pong"]
+
+
+async def test_what_a_lane_carries_is_observed_from_its_opening_to_its_loss() -> None:
+    observed = Observed(lambda: 0.0, lambda: NOW)
+    made = Lane(
+        1,
+        Limits(),
+        StreamAcceptor({}, lambda *_: None),
+        NoJson(),
+        wall=lambda: NOW,
+        observed=observed,
+    )  # type: ignore[arg-type]
+    socket = RecordingSocket(made.link)
+    made.link.on_open(socket)  # type: ignore[arg-type]
+    assert observed.tunnel.up
+    say(made, "gateway_hello", {"use_yamux": True})
+    say(made, "heartbeat_ack", {})
+    figures = made.figures()
+    assert (figures.index, figures.peer, figures.multiplexing) == (1, socket.peer, True)
+    assert figures.bytes_received > 100
+    assert figures.bytes_sent == len(socket.texts[0])
+    made.link.on_close(1006, "gone")
+    assert not observed.tunnel.up
+    assert observed.tunnel.totals().bytes_received == figures.bytes_received
+    assert "gone" in observed.events.recent()[-1].data["reason"]
+
+
+async def test_a_stream_with_bytes_and_no_window_is_stalled() -> None:
+    made, _, _ = lane()
+    session = made.link.start_session()
+    peer_opens = bytes.fromhex("000100010000000200000000")  # window update, SYN, stream 2
+    session.receive_data(memoryview(peer_opens), now=0.0)
+    (stream,) = session.streams.values()
+    stream.send(b"x" * (Limits().initial_window + 10))
+    session.data_to_send()
+    assert (made.figures().streams, made.figures().stalled) == (1, 1)
+    assert made.figures().waiting_bytes == 10

@@ -127,3 +127,31 @@ def test_a_dead_stream_is_survived():
     logs.configure(stream=out)
     out.close()
     logs.get_logger("x").info("nobody hears")
+
+
+def test_the_level_changes_while_running():
+    out = io.StringIO()
+    logs.configure(stream=out)
+    logger = logs.get_logger("pipeops.x")
+    logger.debug("before")
+    assert logs.set_level("DEBUG")
+    logger.debug("meanwhile")
+    assert not logs.set_level("loud")
+    logger.debug("still")
+    assert logs.set_level("error")
+    logger.info("after")
+    assert [record["msg"] for record in lines(out)] == ["meanwhile", "still"]
+
+
+def test_a_tap_sees_finished_redacted_records_until_it_is_closed():
+    out = io.StringIO()
+    logs.configure(stream=out, form="text")
+    logger = logs.get_logger("pipeops.x")
+    seen = []
+    with logs.tapped(lambda record: seen.append(dict(record))):
+        logger.info("hello", token="abc", lane=1)
+        logger.debug("not at this level")
+    logger.info("gone")
+    assert [record["msg"] for record in seen] == ["hello"]
+    assert (seen[0]["token"], seen[0]["lane"], seen[0]["level"]) == ("***", 1, "info")
+    assert seen[0]["time"].endswith("Z")

@@ -1,6 +1,7 @@
 """/ws: the local WebSocket of the Go agent: requests and replies, and pushes for who subscribes (agent-core §3.10)."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
@@ -29,6 +30,8 @@ HEALTH_EVERY: Final = 10
 TOPICS: Final = ("health", "events", "logs")
 TOO_SLOW: Final = 1013  # "try again later" (IANA's registry of close codes)
 MIB: Final = 1 << 20
+
+_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")  # RFC 6455 §4.1: 16 bytes in base64
 
 _encode = msgspec.json.Encoder(order="sorted", enc_hook=str).encode
 
@@ -72,8 +75,12 @@ class WebSocketPage:
         objection = self._origins.objection(request.head)
         if objection is not None:
             return text(403, objection)
-        if request.head.block.upgrade is None:
+        block = request.head.block
+        if block.upgrade is None or block.upgrade.lower() != b"websocket":
             return text(426, "this is a WebSocket endpoint")
+        key = block.value(b"sec-websocket-key") or b""
+        if block.value(b"sec-websocket-version") != b"13" or _KEY.fullmatch(key) is None:
+            return text(400, "Sec-WebSocket-Version 13 and a Sec-WebSocket-Key are required")
         if len(self.clients) >= MAX_CLIENTS:
             return text(503, f"{MAX_CLIENTS} WebSocket clients are connected already")
         return SocketClient(self, request.raw)
@@ -100,6 +107,9 @@ class SocketClient:
         self._page.clients.add(self)
         self._page.pulse.add(self)
         accept(transport, self._request, lambda: self, {}, max_message=MAX_MESSAGE)
+        if self._socket is None:  # refused by the library: nobody would tell us of its end
+            transport.close()
+            self.on_close(1006, "")
 
     def pause(self) -> None:
         """Stream: unused, the socket tells."""

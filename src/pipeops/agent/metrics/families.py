@@ -15,6 +15,10 @@ from pipeops.agent.observed.connection import NUMBERS
 from pipeops.agent.observed.process import Figures, python_version
 from pipeops.agent.observed.requests import CLASSES
 from pipeops.agent.observed.tunnel import TunnelTotals
+from pipeops.protocol.exchange.status import Hop
+
+#: Where the agent sees requests fail.
+HOPS: Final = frozenset((Hop.CONTROL_PLANE, Hop.AGENT, Hop.KUBE_API))
 
 #: Why clients of local streams are dropped.
 DROPS: Final = ("slow", "stalled", "silent")
@@ -56,6 +60,8 @@ def _in_and_out(scrape: Scrape) -> Iterable[Sample]:
 
 def _stream_errors(scrape: Scrape) -> Iterable[Sample]:
     for hop, count in scrape.observed.requests.failures.items():
+        if not count and hop not in HOPS:
+            continue
         yield Sample(count, {"type": hop.value})
 
 
@@ -274,9 +280,13 @@ FAMILIES: Final[tuple[tuple[Metric, Read], ...]] = (
         Metric(
             "pipeops_agent_kube_api_reachable",
             "gauge",
-            "1 if the last contact with the API server succeeded",
+            "1 if the last contact with the API server succeeded, 0 if it failed; absent before the first",
         ),
-        _one(lambda s: s.observed.requests.api_reachable is True),
+        lambda s: (
+            Sample(reachable)
+            for reachable in (s.observed.requests.api_reachable,)
+            if reachable is not None
+        ),
     ),
     (
         Metric(

@@ -270,3 +270,18 @@ async def test_no_more_connections_than_allowed_are_kept_idle() -> None:
 def test_addresses_are_written_as_people_write_them() -> None:
     assert str(Address("::1", 6443)) == "[::1]:6443"
     assert str(ADDRESS) == "api:6443"
+
+
+async def test_answers_are_told_with_the_time_they_took() -> None:
+    bench = Bench()
+    told: list[tuple[int, float]] = []
+
+    class Answers:
+        def answered(self, status: int, seconds: float) -> None:
+            told.append((status, seconds))
+
+    bench.pool._answers = Answers()
+    await bench.request()
+    bench.loop.now += 0.5
+    bench.answer()
+    assert told == [(200, 0.5)]
