@@ -15,7 +15,7 @@ def generator(root):
     return module
 
 
-@pytest.mark.parametrize("name", ["cli.md", "settings.md"])
+@pytest.mark.parametrize("name", ["cli.md", "settings.md", "agent-api.md"])
 def test_reference_pages_are_fresh(generator, root, name, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     page = root / "docs/reference" / name

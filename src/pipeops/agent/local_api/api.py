@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 from pipeops.agent.local_api.dashboard import DashboardPage
 from pipeops.agent.local_api.http import Answer, Page
@@ -17,6 +18,28 @@ from pipeops.agent.local_api.websocket import WebSocketPage
 from pipeops.agent.metrics.exposition import CONTENT_TYPE
 from pipeops.agent.metrics.families import Metrics
 from pipeops.agent.observed.agent import Observed
+
+#: Every path, and what it answers; `docs/reference/agent-api.md` is made of it.
+ENDPOINTS: Final = {
+    "/health": "200 while the process answers, whatever the connection does: the liveness probe",
+    "/ready": "503 until registered, and when disconnected for more than 30 s (at once with "
+    "`agent.truthful_readiness_probe`), with the reason: the readiness probe",
+    "/version": "version of the program and of Python; the Go agent's `go_version` carries Python's",
+    "/metrics": "Prometheus' text format; the metrics are listed below",
+    "/api/health/detailed": "connection, heartbeats, tunnel, process and checks; `status` is `healthy`, `degraded` "
+    "or `unhealthy`, the answer always 200",
+    "/api/status/features": "which features are on now",
+    "/api/metrics/runtime": "memory, processor time, garbage collections, tasks and threads (as `goroutines`)",
+    "/api/status/connectivity": "what the last contact with the Kubernetes API and with the control plane showed",
+    "/api/realtime/events": "server-sent events: `connected`, `state_change`, `registration`, `heartbeat`, `lane`, "
+    "`request_failed`, and `health_update` every 10 s; `?snapshots=1` adds the last events and a `snapshot` of all "
+    "figures every 2 s",
+    "/api/realtime/logs": "server-sent events: the agent's own log, the last `tail` records (100, at most 1000), then "
+    "what follows, not below `level` (debug)",
+    "/ws": "WebSocket: `ping`, `get_status`, `get_metrics`, and `subscribe` with `topics` of `health`, `events`, `logs`",
+    "/dashboard": "the same for people, as a page that needs nothing from elsewhere",
+    "/static/dashboard.html": "the same page under the Go agent's path",
+}
 
 
 class LocalApi:

@@ -121,7 +121,6 @@ class DetailPages:
         """What the last contact with each side showed; nothing is asked for this page."""
         observed = self._observed
         connection, requests = observed.connection, observed.requests
-        rtts = [lane.rtt for lane, _ in observed.tunnel.lanes() if lane.rtt is not None]
         reachable = requests.api_reachable
         tests = {
             "kubernetes_api": {
@@ -135,11 +134,22 @@ class DetailPages:
                 "status": connection.connected,
                 "method": "websocket",
                 "error": "" if connection.connected else connection.last_error,
-                "latency_ms": _milliseconds(min(rtts) if rtts else None),
+                "latency_ms": _round_trip(observed),
             },
         }
         healthy = all(test["status"] for test in tests.values())
         return {"overall_status": "healthy" if healthy else "degraded", "tests": tests}
+
+
+def _round_trip(observed: Observed) -> float | None:
+    """Milliseconds to the control plane and back: of pings, before the first one of the last heartbeat."""
+    if not observed.connection.connected:
+        return None
+    rtts = [lane.rtt for lane, _ in observed.tunnel.lanes() if lane.rtt is not None]
+    if rtts:
+        return _milliseconds(min(rtts))
+    beats = reversed(observed.heartbeats.history)
+    return next((beat.duration_ms for beat in beats if beat.duration_ms is not None), None)
 
 
 def _check(check: Check) -> dict[str, object]:

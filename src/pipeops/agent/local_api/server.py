@@ -1,6 +1,7 @@
 """LocalServer: a small HTTP/1.1 server for probes, status and streams; GET only, bounded, nothing privileged."""
 
 import asyncio
+import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
 
@@ -190,6 +191,9 @@ class _Client(asyncio.Protocol):
         elif self._transport is not None:
             self._stream = answer
             self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+            under = self._transport.get_extra_info("socket")
+            if under is not None:  # else the kernel keeps megabytes for a client that does not read
+                under.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WRITE_HIGH_WATER)
             answer.start(self._transport, self._ended)
 
     def _refuse(self, status: int, words: str) -> None:

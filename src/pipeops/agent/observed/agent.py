@@ -97,20 +97,26 @@ class Observed:
     def checks(self) -> dict[str, Check]:
         """What `health` is made of."""
         connection, requests = self.connection, self.requests
-        beats = self.heartbeats.history
-        ended = next((beat for beat in reversed(beats) if beat.ok is not None), None)
         reachable = requests.api_reachable
         checks = {
             "control_plane": Check(
                 connection.connected, "" if connection.connected else connection.last_error
             ),
-            "heartbeat": Check(ended.ok, ended.error) if ended is not None else Check(None),
+            "heartbeat": self._heartbeat(),
             "kubernetes_api": Check(reachable, requests.failure_text if reachable is False else ""),
         }
         if self.tunnel_enabled:
             up = self.tunnel.up
             checks["tunnel"] = Check(up, "" if up else "no WebSocket to the control plane is up")
         return checks
+
+    def _heartbeat(self) -> Check:
+        beats = self.heartbeats
+        late = 0.0 if beats.last is None else self.now() - beats.last
+        if beats.interval and late > 2 * beats.interval:
+            return Check(False, f"none was sent for {late:.0f} s")
+        ended = next((beat for beat in reversed(beats.history) if beat.ok is not None), None)
+        return Check(None) if ended is None else Check(ended.ok, ended.error)
 
     def feature_states(self) -> dict[str, bool | str]:
         """Every feature and whether it is on now."""

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from pipeops.agent.local_api.api import LocalApi
+from pipeops.agent.local_api.api import ENDPOINTS, LocalApi
 from pipeops.agent.local_api.http import Answer
 from tests.unit.agent.local_api.bench import World, request
 
@@ -14,6 +14,7 @@ async def test_all_paths_are_served() -> None:
         "/api/health/detailed", "/api/status/features", "/api/metrics/runtime", "/api/status/connectivity",
         "/api/realtime/events", "/api/realtime/logs",
     }  # fmt: skip
+    assert set(api.paths) == set(ENDPOINTS), "each has its line in the reference"
 
 
 async def test_a_scrape_counts_itself_from_the_next_one_on() -> None:

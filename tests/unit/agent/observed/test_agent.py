@@ -49,6 +49,12 @@ def test_a_failed_heartbeat_is_degraded() -> None:
     assert world.observed.health == "degraded"
 
 
+def test_heartbeats_that_are_not_sent_any_more_are_missed() -> None:
+    world = healthy()
+    world.now += 11
+    assert world.observed.checks()["heartbeat"].reason == "none was sent for 11 s"
+
+
 def test_without_a_tunnel_wanted_none_is_missed() -> None:
     world = World(tunnel_enabled=False)
     assert "tunnel" not in world.observed.checks()
