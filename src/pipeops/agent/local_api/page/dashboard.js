@@ -126,7 +126,7 @@
     set("state-for", `for ${span(c.seconds)}`);
     $("why").hidden = c.state === "connected" || !c.last_error;
     const next = c.retry_in === null ? "Trying now." : `Next attempt in ${Math.max(0, c.retry_in).toFixed(0)} s.`;
-    set("why", `${c.last_error} ${next}`);
+    set("why", `${c.last_error.replace(/\.$/, "")}. ${next}`);
     facts("connection-facts", [
       ["Control plane", s.about.control_plane],
       ["Registration", c.registered ? `${r.name || s.about.cluster_name} (${r.cluster_id})` : "not registered yet",
@@ -216,7 +216,7 @@
     state_change: (e) => `${e.old} → ${e.new}${e.reason ? `: ${e.reason}` : ""}`,
     heartbeat: (e) => e.ok === false ? `failed: ${e.error}` : e.duration_ms === null ? "sent" : `answered in ${e.duration_ms} ms`,
     registration: (e) => e.ok ? `registered as ${e.name || e.cluster_id}` : `failed: ${e.error}`,
-    lane: (e) => `lane ${e.index} ${e.up ? "up" : `lost: ${e.reason}`}`,
+    lane: (e) => `${e.index} ${e.up ? "up" : `lost: ${e.reason}`}`,
     request_failed: (e) => `${e.status} at ${e.hop}: ${e.error}${e.others ? ` (and ${e.others} others)` : ""}`,
   };
   const level = (kind, e) => e.ok === false || kind === "request_failed" || e.up === false ? "error"
@@ -255,7 +255,7 @@
   follow(() => "/api/realtime/events?snapshots=1",
     () => { $("offline").hidden = true; $("events").replaceChildren(); before = null; },
     eventListeners,
-    () => { $("offline").hidden = false; });
+    () => { $("offline").hidden = false; set("health", "not reached"); state("health", "unknown"); });
 
   /* log */
   let paused = false, held = [];
