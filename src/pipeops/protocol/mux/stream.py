@@ -47,6 +47,7 @@ class Stream(Windows):
         self.state = state
         self.flags = flags
         self.send_left = self.receive_left = self.receive_size = session.initial_window
+        self.announce_at = session.initial_window >> 1
         self.credit = self.epoch_bytes = 0
         self.epoch = session.now
         self.backlog: Backlog | None = None
@@ -152,7 +153,7 @@ class Stream(Windows):
         credit = self.credit + size
         if credit + self.receive_left > self.receive_size:
             raise LocalProtocolError(f"stream {self.id}: {size} bytes consumed, fewer received")
-        if credit < self.receive_size >> 1:
+        if credit < self.announce_at:
             self.credit = credit
         else:
             self._announce(credit)
@@ -303,7 +304,7 @@ class Stream(Windows):
         return data[size:]
 
     def _announce(self, credit: int) -> None:
-        """Half of the window is consumed: give credit back, unless nothing more can come."""
+        """Enough of the window is consumed: give credit back, unless nothing more can come."""
         if not RECEIVES[self.state]:
             self.credit = credit
             return
