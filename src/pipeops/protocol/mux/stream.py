@@ -175,6 +175,7 @@ class Stream(Windows):
             del data[:size]
             self.send_left -= size
             self.session.pending_total -= size
+            self.session.waiting.taken -= size
         if not data and (fin or not backlog.fin):
             self.backlog = None
         if fin:
@@ -194,6 +195,7 @@ class Stream(Windows):
             self._first_flags()
         self.state = RESET
         self.session.pending_total -= self.pending
+        self.session.waiting.taken -= self.pending
         self.backlog = None
         self._leave()
 
@@ -280,6 +282,7 @@ class Stream(Windows):
         backlog.data += data
         backlog.fin = fin
         session.pending_total += len(data)
+        session.waiting.taken += len(data)
         size = len(backlog.data)
         if not backlog.scheduled and (self.send_left > 0 or not size):
             backlog.scheduled = True
