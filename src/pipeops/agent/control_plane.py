@@ -98,7 +98,9 @@ def explain(error: Exception, url: ControlPlaneUrl, proxy: str | None) -> Contro
     if isinstance(error, TimeoutError):
         return ControlPlaneError(f"{where} did not answer in time; is a firewall in between?")
     if isinstance(error, OSError):
-        return ControlPlaneError(f"{where} cannot be reached: {_os_reason(error)}")
+        return ControlPlaneError(
+            f"{where} cannot be reached: {_os_reason(error, secure=url.secure)}"
+        )
     return ControlPlaneError(f"{where} cannot be used: {error}")
 
 
@@ -132,12 +134,18 @@ def _proxy_error(proxy: str, what: str) -> ControlPlaneError:
     )
 
 
-def _os_reason(error: OSError) -> str:
+def _os_reason(error: OSError, *, secure: bool = True) -> str:
     """The system's own words: libraries put theirs, or none, in their place."""
     if error.errno and not isinstance(error, socket.gaierror):
         return os.strerror(error.errno)
     if isinstance(error, ConnectionError) and not str(error):
-        return "the connection was closed before the tunnel was up; is this the control plane's URL and port?"
+        # What a peer says with its last TLS message is lost on the way to us (TLS 1.3 client certificates).
+        other = (
+            "does it want a client certificate (pipeops.tls.cert_file)"
+            if secure
+            else "must it be https://"
+        )
+        return f"the connection was closed before the tunnel was up; is this the control plane's URL and port, or {other}?"
     return error.strerror or str(error) or type(error).__name__
 
 

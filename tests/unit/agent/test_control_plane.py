@@ -159,7 +159,10 @@ def test_an_untrusted_certificate_says_what_helps(why: str, helps: str) -> None:
         (ConnectionRefusedError(111, "Connect call failed ('h', 1)"), "Connection refused"),
         (
             ConnectionResetError(),
-            "the connection was closed before the tunnel was up; is this the control plane's URL and port?",
+            (
+                "the connection was closed before the tunnel was up; is this the control plane's URL and port, "
+                "or does it want a client certificate (pipeops.tls.cert_file)?"
+            ),
         ),
         (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
     ],
