@@ -152,7 +152,10 @@ class ClientConnection(asyncio.BufferedProtocol):
             match = REQUEST_LINE.match(data)
             if match is not None and match.end() + len(self._tail) == len(data):
                 self._buffer = b""
-                self._begin_request(self._request_of(match, block), b"")
+                if block.plain:
+                    self._begin_plain(match, block)
+                else:
+                    self._begin_request(self._request_of(match, block), b"")
                 return
         self._on_new_head(data)
 
@@ -198,6 +201,23 @@ class ClientConnection(asyncio.BufferedProtocol):
             self.peer,
             edge.now(),
         )
+
+    def _begin_plain(self, match: re.Match[bytes], block: HeaderBlock) -> None:
+        """`_begin_request` for what most requests are: no body, nothing behind it, nothing asked of the connection."""
+        edge = self._edge
+        method, target, minor = match.groups()
+        kept = minor == b"1"
+        request = self._request = ClientRequest(
+            method, target, kept, block, 0, edge.next_request_id(), self.peer, edge.now()
+        )
+        self._state = _BUSY
+        self._head_sent = False
+        self._close_after = not kept
+        self._status = self._sent = self._body_remaining = 0
+        self._chunked = None
+        exchange = edge.router.open(request, self)
+        if exchange is not None and self._request is request and self._state == _BUSY:
+            self._exchange = exchange
 
     def _begin_request(self, request: ClientRequest, rest: bytes) -> None:
         block = request.block
@@ -353,8 +373,10 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._exchange = None
         if self._state == _CLOSED:
             return
-        now = self._edge.now()
-        self._log("ok", now)
+        edge, request = self._edge, self._request
+        now = edge.now()
+        if request is not None:
+            edge.access_log.request(request, self._status, self._sent, now, "ok")
         if self._close_after or self._body_remaining or self._state == _RAW:
             self._state = _CLOSED
             if self._transport is not None:
@@ -491,8 +513,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         else:
             self._close_after = True
 
-    def _log(self, outcome: str, now: float | None = None) -> None:
-        request = self._request
+    def _log(self, outcome: str) -> None:
+        edge, request = self._edge, self._request
         if request is not None:
-            now = self._edge.now() if now is None else now
-            self._edge.access_log.request(request, self._status, self._sent, now, outcome)
+            edge.access_log.request(request, self._status, self._sent, edge.now(), outcome)

@@ -4,7 +4,7 @@ import re
 from binascii import unhexlify
 from collections.abc import Callable
 
-from pipeops.control.edge.answer_guard import AnswerGuard
+from pipeops.control.edge.answer_guard import AnswerGuard, is_whole_answer
 from pipeops.control.edge.exchange import Client, ClientRequest
 from pipeops.http1.framing import FramingError
 from pipeops.protocol.errors import RemoteProtocolError
@@ -16,6 +16,7 @@ from pipeops.protocol.exchange.native import (
     StreamKind,
     decode_preface,
     fixed_part,
+    unpack_preface,
 )
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.messages.control import StreamEnd
@@ -24,6 +25,7 @@ from pipeops.protocol.mux.stream import Stream
 # Kubernetes API concepts, "Efficient detection of changes": watches may end at any time and are taken up again.
 _WATCH = re.compile(rb"[?&]watch=(?:true|1)(?:&|$)|/watch/")
 
+_NONE, _LENGTH = Framing.NONE, Framing.LENGTH
 _NONE_FLAGS, _UPGRADE, _CLOSE_DELIMITED = 0, int(HeadFlag.UPGRADE), int(HeadFlag.CLOSE_DELIMITED)
 
 
@@ -58,7 +60,7 @@ class KubeExchange:
         self._client = client
         self._take_end = take_end
         self._buffer: bytes | None = b""  # preface and head while they are incomplete, then None
-        self._framing = Framing.NONE
+        self._framing = _NONE
         self._guard: AnswerGuard | None = None
         self._close_delimited = watch
         self._held = 0
@@ -71,14 +73,13 @@ class KubeExchange:
         self.stream = stream
         self._bodiless = request.method == b"HEAD"
         block = request.block
+        forwarded = block.forwarded
         flags = _NONE_FLAGS
         if block.upgrade is not None:
             flags = _UPGRADE
+            forwarded += b"connection: upgrade\r\nupgrade: %b\r\n" % block.upgrade
         elif self._close_delimited or not request.minor:
             flags = _CLOSE_DELIMITED
-        forwarded = block.forwarded
-        if block.upgrade is not None:
-            forwarded += b"connection: upgrade\r\nupgrade: %b\r\n" % block.upgrade
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method, path, forwarded)
         length = request.body_length
         fixed = fixed_part(
@@ -99,6 +100,8 @@ class KubeExchange:
         """Bytes of the answer: preface and head first, then body."""
         if self._done:
             return
+        if fin and self._buffer == b"" and self._is_whole(bytes(data)):
+            return
         size = len(data)
         if self._buffer is not None:
             received = self._buffer + bytes(data) if self._buffer else bytes(data)
@@ -118,6 +121,28 @@ class KubeExchange:
             self._held += size
         elif self.stream is not None:
             self.stream.consumed(size)
+
+    def _is_whole(self, received: bytes) -> bool:
+        """Pass on an answer that came in one piece, as most do; False: it needs a closer look."""
+        if len(received) < PREFACE_BYTES or self._bodiless:
+            return False
+        framing, reusable, status, length = unpack_preface(received)
+        end = PREFACE_BYTES + length
+        if (
+            framing != _LENGTH
+            or reusable != 1
+            or not is_whole_answer(received[PREFACE_BYTES:end], status, len(received) - end)
+        ):
+            return False
+        self._buffer = None
+        self._done = True
+        stream = self.stream
+        if stream is not None and not stream.local_finished:
+            stream.reset()  # the server was done before it had read everything: nobody takes the rest
+        client = self._client
+        client.begin(received[PREFACE_BYTES:], _LENGTH, status, reusable=True)
+        client.finish()
+        return True
 
     def _begin(self, received: bytes) -> bool:
         """Pass on what is behind the preface; `_buffer` stays until it is complete. False: the client is full."""

@@ -84,6 +84,10 @@ class Router:
             and permit.grant.valid
         ):
             path = target[len(permit.prefix) - 1 :]
+            instance = self._registry.pick(permit.cluster)
+            if instance is not None and instance.native:
+                request.user = permit.grant.user
+                return self._open_native(request, connection, instance, path, permit.grant)
             return self._open_cluster(request, connection, permit.cluster, path, permit.grant)
         if target.startswith(KUBE_PREFIX):
             return self._open_kube(request, connection)

@@ -130,6 +130,7 @@ class AgentInstance:
     last_heartbeat: float = 0.0
     credential: Secret[str] | None = None
     _chosen: Lane | None = None
+    _chosen_at: float = -1.0
     _decayed_at: float = 0.0
 
     def best_lane(self, now: float) -> Lane | None:
@@ -137,6 +138,10 @@ class AgentInstance:
 
         Requests of one turn share a lane so that they leave in one message; a bulk transfer has its lane for itself.
         """
+        chosen = self._chosen
+        if now == self._chosen_at and chosen is not None and self.lanes.get(chosen.index) is chosen:
+            return chosen
+        self._chosen_at = now
         if now - self._decayed_at > LOAD_HALF_LIFE:
             self._decay(now)
         best, least = None, 0
