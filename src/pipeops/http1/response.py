@@ -121,7 +121,7 @@ def plain_answer(data: bytes) -> ResponseHead | None:
         field = _PLAIN.search(data, field.end())
     if not length:
         return None
-    return ResponseHead(status, _LENGTH, length, True, head)  # noqa: FBT003 -- a keyword would cost
+    return ResponseHead(status, _LENGTH, length, True, head)
 
 
 class _Fields:

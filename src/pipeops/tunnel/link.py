@@ -42,7 +42,8 @@ class LinkOwner(Protocol):
 class TunnelLink:
     """Couples a sans-I/O Session with a TunnelSocket.
 
-    Everything the session produces in one turn of the loop leaves as one message: `wake` schedules one flush.
+    What the session produces in one turn of the loop leaves as one message, for which `wake` schedules one flush, or as
+    a few if it is much: each twice as long as the one before.
     Liveness: a ping every `Limits.keepalive_interval` seconds, and at once after half of that in silence;
     a peer from which nothing came for `Limits.keepalive_timeout` seconds (never longer) is dropped.
     """
@@ -100,6 +101,7 @@ class TunnelLink:
             self._limits,
             accept=self._accept,
             wake=self._wake,
+            hurry=self._flush_early,
             on_sink_error=self._sink_error,
             now=self._loop.time(),
         )
@@ -208,6 +210,7 @@ class TunnelLink:
         session, socket = self.session, self._socket
         if session is None or socket is None or self._paused:
             return
+        session.early = self._limits.early_batch
         batch = session.data_to_send()
         if batch is not None:
             self.bytes_sent += len(batch)
@@ -215,6 +218,17 @@ class TunnelLink:
             if session.more_to_send():
                 # One batch per turn: clients and backends get to read in between.
                 self._wake()
+
+    def _flush_early(self) -> None:
+        """The session has much to send already: let the peer begin with it. `_flush` follows at the end of the turn."""
+        session, socket = self.session, self._socket
+        if session is None or socket is None or self._paused:
+            return
+        session.early <<= 1
+        batch = session.data_to_send()
+        if batch is not None:
+            self.bytes_sent += len(batch)
+            socket.send_batch(batch, self._limits.headroom)
 
     def _flush_now(self) -> None:
         session, socket = self.session, self._socket

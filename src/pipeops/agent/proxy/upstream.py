@@ -6,7 +6,12 @@ from typing import Protocol
 
 from pipeops.http1.framing import ChunkedScanner, FramingError
 from pipeops.http1.read_buffer import ReadBuffer
-from pipeops.http1.response import MAX_RESPONSE_HEAD, ResponseHead, parse_response_head, plain_answer
+from pipeops.http1.response import (
+    MAX_RESPONSE_HEAD,
+    ResponseHead,
+    parse_response_head,
+    plain_answer,
+)
 from pipeops.http1.tls import keep_bytes_before_eof
 from pipeops.protocol.exchange.native import Framing, encode_preface
 from pipeops.protocol.exchange.status import Hop

@@ -152,10 +152,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             match = REQUEST_LINE.match(data)
             if match is not None and match.end() + len(self._tail) == len(data):
                 self._buffer = b""
-                if block.plain:
-                    self._begin_plain(match, block)
-                else:
-                    self._begin_request(self._request_of(match, block), b"")
+                self._begin_request(match, block, b"")
                 return
         self._on_new_head(data)
 
@@ -174,70 +171,45 @@ class ClientConnection(asyncio.BufferedProtocol):
             return
         self._buffer = b""
         try:
-            request = self._read_request(data, end)
+            match = self._read_head(data, end)
         except HeadError as error:
             self._refuse(error.status, str(error))
             return
-        self._begin_request(request, data[end:])
+        if self._block is not None:
+            self._begin_request(match, self._block, data[end:])
 
-    def _read_request(self, data: bytes, end: int) -> ClientRequest:
+    def _read_head(self, data: bytes, end: int) -> re.Match[bytes]:
+        """Judge a head; its header lines are kept for the next one."""
         match = read_request_line(data)
         tail = data[match.end() : end]
         if self._block is None or tail != self._tail:
             self._block = None
             self._block, self._tail = parse_head(data[:end]).block, tail
-        return self._request_of(match, self._block)
+        return match
 
-    def _request_of(self, match: re.Match[bytes], block: HeaderBlock) -> ClientRequest:
-        method, target, minor = match.groups()
-        edge = self._edge
-        return ClientRequest(
-            method,
-            target,
-            minor == b"1",
-            block,
-            None if block.chunked else block.content_length or 0,
-            edge.next_request_id(),
-            self.peer,
-            edge.now(),
-        )
-
-    def _begin_plain(self, match: re.Match[bytes], block: HeaderBlock) -> None:
-        """`_begin_request` for what most requests are: no body, nothing behind it, nothing asked of the connection."""
+    def _begin_request(self, match: re.Match[bytes], block: HeaderBlock, rest: bytes) -> None:
         edge = self._edge
         method, target, minor = match.groups()
         kept = minor == b"1"
+        length = None if block.chunked else block.content_length or 0
         request = self._request = ClientRequest(
-            method, target, kept, block, 0, edge.next_request_id(), self.peer, edge.now()
+            method, target, kept, block, length, edge.next_request_id(), self.peer, edge.now()
         )
         self._state = _BUSY
         self._head_sent = False
-        self._close_after = not kept
         self._status = self._sent = self._body_remaining = 0
         self._chunked = None
-        exchange = edge.router.open(request, self)
-        if exchange is not None and self._request is request and self._state == _BUSY:
-            self._exchange = exchange
-
-    def _begin_request(self, request: ClientRequest, rest: bytes) -> None:
-        block = request.block
-        self._request = request
-        self._state = _BUSY
-        self._head_sent = False
-        self._status = 0
-        self._sent = 0
-        # S-01: whatever becomes of an upgrade, what the client sends after it is not a request to read.
-        self._close_after = block.close or not request.minor or block.upgrade is not None
-        if block.chunked:
-            self._chunked = ChunkedScanner()
-            self._body_remaining = -1
-        else:
-            self._chunked = None
-            self._body_remaining = block.content_length or 0
+        self._close_after = not kept
+        if not block.plain:
+            # S-01: whatever becomes of an upgrade, what the client sends after it is not a request to read.
+            self._close_after = block.close or not kept or block.upgrade is not None
+            if block.chunked:
+                self._chunked = ChunkedScanner()
+            self._body_remaining = -1 if length is None else length
         # Handlers see raw bytes after an upgrade, so what came early must wait for the 101.
         if rest and (block.upgrade or not self._body_remaining):
             self._buffer, rest = rest, b""
-        exchange = self._edge.router.open(request, self)
+        exchange = edge.router.open(request, self)
         if exchange is None:  # answered, taken over, or decided later: see attach()
             if rest and self._state == _BUSY and self._request is request:
                 self._buffer += rest

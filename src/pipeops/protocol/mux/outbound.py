@@ -11,6 +11,7 @@ from pipeops.protocol.mux.termination import Termination
 from pipeops.protocol.mux.windows import WindowBudget, Windows
 
 S = TypeVar("S", bound=Windows)
+_NEVER = 1 << 62
 
 
 class Outbound(Generic[S]):
@@ -24,6 +25,7 @@ class Outbound(Generic[S]):
     The others are for this package's hot path, which reads them without a call:
         batch: the frames of the next batch, behind `limits.headroom` zero bytes.
         room: while `batch` is shorter than this, frames may be added directly; 0 when paused.
+        early: when `batch` is longer than this the driver need not wait for the end of its turn: `hurry` is called.
         awake: the driver knows that there is something to send (or cannot send: paused).
         unanswered: streams accepted that we have sent nothing on.
         pending_total: bytes that wait in all streams.
@@ -41,7 +43,9 @@ class Outbound(Generic[S]):
         "awake",
         "batch",
         "delivering",
+        "early",
         "finish_alone",
+        "hurry",
         "initial_window",
         "keepalive",
         "limits",
@@ -65,6 +69,7 @@ class Outbound(Generic[S]):
         limits: Limits,
         *,
         wake: Callable[[], None],
+        hurry: Callable[[], None],
         on_sink_error: Callable[[S, Exception], None],
         now: float,
     ) -> None:
@@ -92,6 +97,8 @@ class Outbound(Generic[S]):
         self.batch = bytearray(limits.headroom)
         self.room = self._full
         self.wake = wake
+        self.hurry = hurry
+        self.early = limits.early_batch
         self.awake = False
         self._paused = False
         self.delivering = False
@@ -108,7 +115,12 @@ class Outbound(Generic[S]):
         if self._paused:
             return None
         if self.scheduler.waiting:
+            early, self.early = (
+                self.early,
+                _NEVER,
+            )  # sinks that send from inside would take the batch away
             self.scheduler.fill(self.batch, self._full)
+            self.early = early
         batch = self.batch
         if len(batch) == self._headroom:
             self.awake = False

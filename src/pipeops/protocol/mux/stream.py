@@ -121,6 +121,8 @@ class Stream(Windows):
             if not session.awake:
                 session.awake = True
                 session.wake()
+            elif len(batch) > session.early:
+                session.hurry()
             return True
         return self._queue(data, fin=fin)
 

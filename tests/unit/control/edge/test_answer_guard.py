@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeops.control.edge.answer_guard import AnswerGuard
+from pipeops.control.edge.answer_guard import AnswerGuard, is_whole_answer
 from pipeops.http1.framing import FramingError
 from pipeops.protocol.exchange.native import Framing
 
@@ -78,3 +78,32 @@ def test_what_ends_with_the_connection_may_be_anything(framing: Framing) -> None
 def test_a_head_that_says_something_else_is_refused(head: bytes, framing: Framing) -> None:
     with pytest.raises(FramingError):
         guard(head, framing)
+
+
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+
+
+def test_a_whole_answer_is_known_at_one_look() -> None:
+    assert is_whole_answer(WHOLE, 200, 5)
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "size"),
+    [
+        (WHOLE, 200, 4),
+        (WHOLE, 200, 6),
+        (WHOLE, 201, 5),
+        (WHOLE[:-2], 200, 5),
+        (WHOLE + WHOLE, 200, 5),
+        (WHOLE.replace(b"\r\nC", b"\r\nX: \n\nHTTP/1.1 200 OK\r\nC"), 200, 5),
+        (WHOLE.replace(b"\r\nC", b"\r\nX: \rContent-Length: 9\r\nC"), 200, 5),
+        (WHOLE.replace(b"\r\nC", b"\r\nX: \r\r\nC"), 200, 5),
+        (WHOLE.replace(b": 5", b": 5\r\ncontent-length: 50"), 200, 5),
+        (WHOLE.replace(b": 5", b": 5\r\nTransfer-Encoding: chunked"), 200, 5),
+        (WHOLE.replace(b": 5", b": 5\r\nConnection: keep-alive"), 200, 5),
+    ],
+)
+def test_what_is_not_exactly_as_declared_gets_a_closer_look(
+    head: bytes, status: int, size: int
+) -> None:
+    assert not is_whole_answer(head, status, size)
