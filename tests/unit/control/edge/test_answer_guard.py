@@ -41,6 +41,14 @@ def test_answers_without_a_body_have_none(status: int) -> None:
         made.take(memoryview(b"x"))
 
 
+@pytest.mark.parametrize("status", [200, 302, 404])
+def test_an_empty_body_may_be_declared_as_such(status: int) -> None:
+    made = guard(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % status, Framing.NONE, status)
+    assert made.complete
+    with pytest.raises(FramingError):
+        made.take(memoryview(b"x"))
+
+
 def test_the_answer_to_head_has_a_length_and_no_body() -> None:
     assert guard(
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Framing.NONE, head_request=True
