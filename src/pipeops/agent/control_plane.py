@@ -20,7 +20,7 @@ AGENT_PATH = (
     "/api/v1/clusters/agent/ws"  # reference protocol §1.1: replaces whatever path the URL had
 )
 
-_SHOWN: Final = 200  # characters of a foreign answer
+_SHOWN: Final = 400  # characters of a foreign answer
 _TITLE: Final = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
 _STATUS_407: Final = re.compile(r"\b407\b")
 _UNTRUSTED: Final = (  # words of OpenSSL, and what helps
@@ -154,7 +154,7 @@ def _explain_answer(error: HandshakeRefused, where: str, proxy: str | None) -> C
     said = _text(error.body)
     if status in (401, 403):
         return RegistrationRefused(
-            f"{where} refused the agent's token ({status}){said}; issue a new one with `pipeops clusters add` or `pipeops tokens`"
+            f"{where} refused the agent's token ({status}){said}; `pipeops clusters token NAME` issues a new one, `pipeops clusters add NAME` adds a cluster"
         )
     if status == 0 and proxy is not None:
         hint = ""

@@ -119,7 +119,7 @@ def test_each_failure_is_named(error: Exception, proxy: str | None, words: str) 
         ),
         (b'{"kind": ', '(401): {"kind":;'),
         (b"\x00\x01", "(401);"),
-        (b"x" * 1000, "(401): " + "x" * 200 + ";"),
+        (b"x" * 1000, "(401): " + "x" * 400 + ";"),
     ],
 )
 def test_of_an_answer_only_what_a_person_can_use_is_shown(body: bytes, shown: str) -> None:
