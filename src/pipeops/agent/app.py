@@ -269,7 +269,7 @@ class _ApiServerAddress:
             context = None
             if access.tls:
                 context = cluster_context(
-                    ca=access.ca,
+                    ca=access.current_ca(),
                     insecure_skip_verify=access.insecure_skip_tls_verify,
                     certificate=access.credentials.certificate()
                     if self._show_certificate
