@@ -144,6 +144,27 @@ def test_a_certificate_that_does_not_hold_says_why(
         not_reached(agent, *words)
 
 
+def test_s22_an_untrusted_control_plane_gets_no_byte_but_tls_and_no_second_chance_in_cleartext(
+    site: Site, tmp_path: Path
+) -> None:
+    pair = Authority(tmp_path / "other", "other-ca").server("other", "127.0.0.1")
+    beginnings: list[bytes] = []
+    secrets: list[bytes] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+
+    def speak(connection: socket.socket) -> None:
+        beginnings.append(connection.recv(1, socket.MSG_PEEK))
+        with context.wrap_socket(connection, server_side=True) as stream:
+            secrets.append(stream.recv(1))
+
+    with server(speak) as port, agent_of(site, tmp_path, f"https://127.0.0.1:{port}") as agent:
+        not_reached(agent, "is not trusted")
+        wait_until(lambda: len(beginnings) > 2, "further dials", timeout=20, children=[agent])
+    assert set(beginnings) == {b"\x16"}
+    assert not any(secrets)
+
+
 def test_a_server_that_asks_for_a_certificate_by_tls_itself(site: Site, tmp_path: Path) -> None:
     """Not every terminator answers in HTTP: most refuse within the handshake, or right after it."""
     pair = site.authority.server("strict", "127.0.0.1")
