@@ -12,6 +12,7 @@ from pipeops.protocol.mux.session import Role, Session
 from pipeops.protocol.mux.sink import StreamSink
 from pipeops.protocol.mux.stream import Stream
 from pipeops.protocol.mux.termination import Termination
+from pipeops.protocol.mux.waiting import WaitingBytes
 from pipeops.tunnel.websocket import TunnelSocket
 
 TICKS = 4  # looks at liveness in each ping interval: silence is measured that exactly
@@ -56,6 +57,7 @@ class TunnelLink:
         *,
         loop: asyncio.AbstractEventLoop | None = None,
         on_ping_answered: Callable[[], None] | None = None,
+        waiting: WaitingBytes | None = None,
     ) -> None:
         self._role = role
         self._limits = limits
@@ -73,6 +75,7 @@ class TunnelLink:
         self._ping_timer: asyncio.TimerHandle | None = None
         self._deadline_timer: asyncio.TimerHandle | None = None
         self._on_ping_answered = on_ping_answered
+        self._waiting = waiting
         self.session: Session | None = None
         self.bytes_received = 0
         self.bytes_sent = 0
@@ -104,6 +107,7 @@ class TunnelLink:
             hurry=self._flush_early,
             on_sink_error=self._sink_error,
             now=self._loop.time(),
+            waiting=self._waiting,
         )
         if self._socket is not None:
             self._socket.whole_messages = False

@@ -2,13 +2,12 @@
 
 import asyncio
 import re
-from collections.abc import Callable
-from typing import Protocol
 
 from pipeops.control.auth.grants import Grant
-from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.exchange import ClientRequest, Exchange
+from pipeops.control.edge.lingering import MAX_LINGERING, Lingering
 from pipeops.control.edge.permit import Permit
+from pipeops.control.edge.shared import Edge
 from pipeops.http1.framing import ChunkedScanner, FramingError
 from pipeops.http1.head import (
     MAX_HEAD_BYTES,
@@ -19,7 +18,6 @@ from pipeops.http1.head import (
     parse_head,
     read_request_line,
 )
-from pipeops.http1.read_buffer import ReadBuffer
 from pipeops.http1.tls import keep_bytes_before_eof
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.status import Hop, status_response, text_response
@@ -28,24 +26,6 @@ WRITE_HIGH_WATER = 128 * 1024
 MAX_PIPELINED = 64 * 1024  # bytes of later requests kept while one is being answered
 
 _HEAD, _BUSY, _RAW, _CLOSED = range(4)
-
-
-class RequestRouter(Protocol):
-    """Decides what answers a request."""
-
-    def open(self, request: ClientRequest, connection: "ClientConnection") -> Exchange | None:
-        """Start answering; None if it has been answered, or taken over, already."""
-
-
-class Edge(Protocol):
-    """What connections share: one object for each listener."""
-
-    router: RequestRouter
-    read_buffer: ReadBuffer
-    access_log: AccessLog
-    connections: set["ClientConnection"]
-    next_request_id: Callable[[], bytes]
-    now: Callable[[], float]
 
 
 class ClientConnection(asyncio.BufferedProtocol):
@@ -206,6 +186,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             if block.chunked:
                 self._chunked = ChunkedScanner()
             self._body_remaining = -1 if length is None else length
+            self.since = request.started
         # Handlers see raw bytes after an upgrade, so what came early must wait for the 101.
         if rest and (block.upgrade or not self._body_remaining):
             self._buffer, rest = rest, b""
@@ -247,6 +228,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._pause_if_flooded()
             return
         chunked = self._chunked
+        self.since = self._edge.now()
         if chunked is None:
             size = min(self._body_remaining, len(data))
             self._body_remaining -= size
@@ -350,9 +332,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         if request is not None:
             edge.access_log.request(request, self._status, self._sent, now, "ok")
         if self._close_after or self._body_remaining or self._state == _RAW:
-            self._state = _CLOSED
-            if self._transport is not None:
-                self._transport.close()
+            self._close(linger=self._state == _BUSY and self._body_remaining != 0)
             return
         self._state = _HEAD
         self._request = None
@@ -412,11 +392,28 @@ class ClientConnection(asyncio.BufferedProtocol):
         head, body = status_response(
             code, message, hop=Hop.CLIENT, request_id=request_id.decode(), close=True
         )
-        self._state = _CLOSED
         self._edge.access_log.refused(self.peer, request_id, code, message)
         if self._transport is not None:
             self._transport.write(head + body)
-            self._transport.close()
+        self._close(linger=True)
+
+    def _close(self, *, linger: bool) -> None:
+        """The last answer is written. `linger`: the client sends on, and must not lose the answer over it."""
+        self._state = _CLOSED
+        transport = self._transport
+        if transport is None:
+            return
+        if linger and not transport.is_closing() and len(self._edge.lingering) < MAX_LINGERING:
+            self._leave()
+            Lingering(transport, self._edge)
+        else:
+            transport.close()
+
+    def _leave(self) -> None:
+        """Another protocol has the transport from here on."""
+        self._edge.connections.discard(self)
+        self._transport = None
+        self._drop_grants()
 
     def take_over(self) -> tuple[asyncio.Transport, bytes]:
         """Give the transport to another protocol, with the request's bytes and all that followed; this object is done.
@@ -427,13 +424,11 @@ class ClientConnection(asyncio.BufferedProtocol):
         transport, request = self._transport, self._request
         if transport is None or request is None:
             raise ConnectionResetError("the client is gone")
-        self._edge.connections.discard(self)
         self._state = _CLOSED
         early, self._buffer = self._buffer, b""
         self._body_paused = False
         self._read_on()
-        self._transport = None
-        self._drop_grants()
+        self._leave()
         line = b"%b %b HTTP/1.%d\r\n" % (request.method, request.target, request.minor)
         return transport, line + self._tail + early
 
@@ -473,6 +468,18 @@ class ClientConnection(asyncio.BufferedProtocol):
     def reading_head(self) -> bool:
         """Part of a head has been received."""
         return self._state == _HEAD and bool(self._buffer)
+
+    @property
+    def awaits_body(self) -> bool:
+        """The request body is not complete, and nothing but the client holds it up."""
+        return self._state == _BUSY and self._body_remaining != 0 and not self._reading_paused
+
+    def body_timed_out(self) -> None:
+        """The client stopped in the middle of a request body."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.on_client_gone()
+        self.fail(408, "the request body stopped arriving", Hop.CLIENT)
 
     def head_timed_out(self) -> None:
         """The head takes too long to arrive."""

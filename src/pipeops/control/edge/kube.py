@@ -21,6 +21,7 @@ from pipeops.protocol.exchange.native import (
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.messages.control import StreamEnd
 from pipeops.protocol.mux.stream import Stream
+from pipeops.protocol.mux.waiting import WaitingBytes
 
 # Kubernetes API concepts, "Efficient detection of changes": watches may end at any time and are taken up again.
 _WATCH = re.compile(rb"[?&]watch=(?:true|1)(?:&|$)|/watch/")
@@ -51,14 +52,21 @@ class KubeExchange:
         "_guard",
         "_held",
         "_take_end",
+        "_waiting",
         "stream",
     )
 
     def __init__(
-        self, client: Client, take_end: Callable[[int], StreamEnd | None], *, watch: bool
+        self,
+        client: Client,
+        take_end: Callable[[int], StreamEnd | None],
+        waiting: WaitingBytes,
+        *,
+        watch: bool,
     ) -> None:
         self._client = client
         self._take_end = take_end
+        self._waiting = waiting
         self._buffer: bytes | None = b""  # preface and head while they are incomplete, then None
         self._framing = _NONE
         self._guard: AnswerGuard | None = None
@@ -119,6 +127,7 @@ class KubeExchange:
             self._complete()
         elif not taken:
             self._held += size
+            self._waiting.taken += size
         elif self.stream is not None:
             self.stream.consumed(size)
 
@@ -188,12 +197,19 @@ class KubeExchange:
             return True
         return False
 
+    def _let_go(self) -> int:
+        """The client took what was held for it, or never will."""
+        held, self._held = self._held, 0
+        self._waiting.taken -= held
+        return held
+
     def _complete(self) -> None:
         if self._guard is not None and not self._guard.complete:
             self._reset_and_end("the agent ended its answer too early")
             return
         stream = self.stream
         self._done = True
+        self._let_go()
         if stream is not None and not stream.local_finished:
             if self._framing is Framing.UPGRADE and not stream.pending:
                 stream.send(b"", True)
@@ -236,7 +252,7 @@ class KubeExchange:
 
     def on_client_writable(self) -> None:
         """The client took what it was given: return the credit."""
-        held, self._held = self._held, 0
+        held = self._let_go()
         if held and self.stream is not None and not self._done:
             self.stream.consumed(held)
 
@@ -244,6 +260,7 @@ class KubeExchange:
         """Nobody listens any more: the agent shall cancel."""
         if not self._done:
             self._done = True
+            self._let_go()
             if self.stream is not None:
                 self.stream.reset()
 
@@ -256,6 +273,7 @@ class KubeExchange:
 
     def _end(self, message: str, code: int, hop: Hop) -> None:
         self._done = True
+        self._let_go()
         if self._buffer is not None:
             self._client.fail(code, message, hop)
         elif self._close_delimited and self._framing is Framing.CLOSE:

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from weakref import WeakSet
 
 from pipeops.control.edge.access_log import AccessLog
-from pipeops.control.edge.connection import ClientConnection, RequestRouter
+from pipeops.control.edge.connection import ClientConnection
+from pipeops.control.edge.lingering import LINGER_SECONDS, Lingering
+from pipeops.control.edge.shared import RequestRouter
 from pipeops.http1.read_buffer import ReadBuffer
 
 HEAD_TIMEOUT = 20.0  # seconds for a whole request head (slow-loris)
+BODY_TIMEOUT = 120.0  # seconds without a byte of a request body that is not complete
 IDLE_TIMEOUT = 330.0  # longer than the 5 min after which client libraries give up idle connections
 SWEEP_INTERVAL = 5.0
 HANDSHAKE_TIMEOUT = 15.0
@@ -50,6 +53,7 @@ class Listener:
         # Accepted, but still in their TLS handshake. A failed one is told to nobody: uvloop just lets go of it,
         # so the set does the same.
         self._arriving: WeakSet[asyncio.BaseProtocol] = WeakSet()
+        self.lingering: set[Lingering] = set()
         self._max_connections = max_connections
         self._prefix = os.urandom(8).hex().encode()
         self._counter = int.from_bytes(os.urandom(4), "big")
@@ -97,6 +101,8 @@ class Listener:
             for connection in list(self.connections):
                 connection.close()
             await self._drain(2.0)
+            for lingering in list(self.lingering):
+                lingering.abort()
             for connection in list(self.connections):
                 connection.abort("the control plane is stopping")
 
@@ -117,12 +123,17 @@ class Listener:
         self._arriving.discard(connection)
 
     def sweep(self, now: float) -> None:
-        """Close connections that are idle or slow over a head."""
+        """Close connections that are idle, slow over a head or a body, or answered and still there."""
+        for lingering in list(self.lingering):
+            if now - lingering.since > LINGER_SECONDS:
+                lingering.abort()
         for connection in list(self.connections):
             if connection.idle and now - connection.since > IDLE_TIMEOUT:
                 connection.close()
             elif connection.reading_head and now - connection.since > HEAD_TIMEOUT:
                 connection.head_timed_out()
+            elif connection.awaits_body and now - connection.since > BODY_TIMEOUT:
+                connection.body_timed_out()
 
 
 class _Arriving(ClientConnection):

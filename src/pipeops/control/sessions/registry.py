@@ -10,9 +10,11 @@ from msgspec.structs import replace
 from pipeops.protocol.messages.control import StreamEnd
 from pipeops.protocol.messages.envelope import Envelope
 from pipeops.protocol.mux.session import Session
+from pipeops.protocol.mux.waiting import WaitingBytes
 from pipeops.runtime.secrets import Secret
 
 MAX_LANES = 4
+DEFAULT_WAITING = 512 * 1024 * 1024
 MAX_INSTANCES = 16  # replicas of one agent
 LANE_BIAS = (
     256 * 1024
@@ -166,11 +168,13 @@ class AgentInstance:
 class SessionRegistry:
     """All sessions of this process. Synchronous: state has one owner, the loop.
 
+    `waiting` counts what all these sessions keep for slow clients and agents.
     A newer epoch of the same instance replaces the older at once; other instances live side by side.
     """
 
-    def __init__(self, *, now: Callable[[], float]) -> None:
+    def __init__(self, *, now: Callable[[], float], waiting: WaitingBytes | None = None) -> None:
         self._now = now
+        self.waiting = waiting or WaitingBytes(DEFAULT_WAITING)
         self._by_name: dict[bytes, dict[tuple[str, str], AgentInstance]] = {}
         self._last_seen: dict[str, float] = {}
         self._names: dict[str, str] = {}  # cluster id to name, of clusters seen by this process

@@ -8,6 +8,7 @@ from pipeops.protocol.mux.frames import pack
 from pipeops.protocol.mux.keepalive import Keepalive
 from pipeops.protocol.mux.scheduler import Scheduler, Speaker
 from pipeops.protocol.mux.termination import Termination
+from pipeops.protocol.mux.waiting import WaitingBytes
 from pipeops.protocol.mux.windows import WindowBudget, Windows
 
 S = TypeVar("S", bound=Windows)
@@ -28,7 +29,8 @@ class Outbound(Generic[S]):
         early: when `batch` is longer than this the driver need not wait for the end of its turn: `hurry` is called.
         awake: the driver knows that there is something to send (or cannot send: paused).
         unanswered: streams accepted that we have sent nothing on.
-        pending_total: bytes that wait in all streams.
+        pending_total: bytes that wait in all streams …
+        waiting: … and in all sessions that share this.
         now: the time we were last told.
         delivering: inside `receive_data`, so that `now` is the real time.
         live: the streams that are not over. (The class is generic in them only because
@@ -60,6 +62,7 @@ class Outbound(Generic[S]):
         "small_frame",
         "terminated",
         "unanswered",
+        "waiting",
         "wake",
         "window_budget",
     )
@@ -72,6 +75,7 @@ class Outbound(Generic[S]):
         hurry: Callable[[], None],
         on_sink_error: Callable[[S, Exception], None],
         now: float,
+        waiting: WaitingBytes | None,
     ) -> None:
         """See `Session`."""
         self.limits = limits
@@ -104,6 +108,7 @@ class Outbound(Generic[S]):
         self.delivering = False
         self.unanswered = 0
         self.pending_total = 0
+        self.waiting = waiting or WaitingBytes(limits.max_pending_total)
 
     def data_to_send(self) -> bytearray | None:
         """The next batch, with `limits.headroom` spare bytes in front; None: nothing, or paused.

@@ -34,6 +34,7 @@ from pipeops.protocol.mux.stream_state import (
     VIOLATION,
 )
 from pipeops.protocol.mux.termination import Termination
+from pipeops.protocol.mux.waiting import WaitingBytes
 
 _NOTHING: Final = memoryview(b"")
 
@@ -72,6 +73,7 @@ class Session(Outbound[Stream]):
         hurry: called, if given, from inside `Stream.send` when a batch has grown beyond `early`. The driver may flush
             once, and raise `early` until its turn ends; so the other side has work while this one goes on.
         now: the time, in seconds of any monotonic clock.
+        waiting: counts what waits in this and other sessions; their owner refuses to open more when it is exceeded.
     """
 
     __slots__ = (
@@ -97,9 +99,15 @@ class Session(Outbound[Stream]):
         on_sink_error: Callable[[Stream, Exception], None],
         now: float,
         hurry: Callable[[], None] | None = None,
+        waiting: WaitingBytes | None = None,
     ) -> None:
         super().__init__(
-            limits, wake=wake, hurry=hurry or _take_your_time, on_sink_error=on_sink_error, now=now
+            limits,
+            wake=wake,
+            hurry=hurry or _take_your_time,
+            on_sink_error=on_sink_error,
+            now=now,
+            waiting=waiting,
         )
         self._accept = accept
         self._ids = StreamIds(server=role is Role.SERVER)
