@@ -111,7 +111,7 @@ def test_promtool_finds_nothing_wrong_with_the_metrics(promtool):
     async def scrape():
         world = World()
         world.connect()
-        world.observed.requests.answered(200, 0.01)
+        world.observed.requests.answered(200, world.now - 0.01)
         return Metrics(world.observed, server, {}).text()
 
     text = asyncio.run(scrape())

@@ -25,7 +25,7 @@ class ObservedKubeClient(KubeClient):
             self._requests.api_unreachable(str(error))
             raise
         except ApiStatusError as error:
-            self._requests.answered(error.status, self._time() - began)
+            self._requests.answered(error.status, began)
             raise
-        self._requests.answered(200, self._time() - began)
+        self._requests.answered(200, began)
         return answer

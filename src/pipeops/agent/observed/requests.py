@@ -1,5 +1,6 @@
 """RequestsObserved: tunnelled requests, how the API server answers them, and how they fail."""
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 from pipeops.agent.observed.events import EventBus
@@ -19,7 +20,6 @@ class RequestsObserved:
     Attributes:
         accepted: streams the control plane has opened; the acceptor counts them.
         latency: from request to response head, the API server's and the connection's time.
-        answers: response heads by class of status.
         failures: requests that failed, by the hop that failed.
     """
 
@@ -31,7 +31,7 @@ class RequestsObserved:
         self.json_waiting: Callable[[], int] = lambda: 0
         self.upstream: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self.latency = Histogram(LATENCY)
-        self.answers = [0] * len(CLASSES)
+        self._heads = [0] * 10  # by first digit
         self.failures = dict.fromkeys(Hop, 0)
         self.last_answer: float | None = None
         self.last_latency: float | None = None
@@ -47,12 +47,21 @@ class RequestsObserved:
             return None if self.last_failure is None else False
         return self.last_failure is None or self.last_answer >= self.last_failure
 
-    def answered(self, status: int, seconds: float) -> None:
-        """The API server sent a response head, `seconds` after the request. Hot path."""
-        self.answers[min(status // 100, len(CLASSES)) - 1] += 1
-        self.latency.observe(seconds)
-        self.last_answer = self._now()
-        self.last_latency = seconds
+    def answered(self, status: int, since: float) -> None:
+        """The API server sent a response head to what was asked at `since`. Hot path."""
+        self.last_answer = now = self._now()
+        self.last_latency = seconds = now - since
+        self._heads[status // 100] += 1
+        # `Histogram.observe` written out: every request comes by here.
+        latency = self.latency
+        latency.counts[bisect_left(LATENCY, seconds)] += 1
+        latency.sum += seconds
+
+    @property
+    def answers(self) -> list[int]:
+        """Response heads by class of status, in the order of `CLASSES`; what is none of them is the last."""
+        heads = self._heads
+        return [*heads[1 : len(CLASSES)], sum(heads[len(CLASSES) :]) + heads[0]]
 
     def api_unreachable(self, reason: str) -> None:
         """No contact with the API server, for a request of the agent's own."""

@@ -65,8 +65,12 @@ class PoolLimits:
 class Answers(Protocol):
     """Who is told how the API server answers."""
 
-    def answered(self, status: int, seconds: float) -> None:
-        """A response head came `seconds` after the request. Hot path."""
+    def answered(self, status: int, since: float) -> None:
+        """A response head came to what was asked at `since`, by the pool's clock. Hot path."""
+
+
+def _nobody(status: int, since: float) -> None:
+    """Nobody wants to know."""
 
 
 class UpstreamPool:
@@ -88,7 +92,8 @@ class UpstreamPool:
         self._idle: list[UpstreamConnection] = []
         self._live: set[UpstreamConnection] = set()
         self._dialling = 0
-        self._answers = answers
+        #: Told of each response head; the observer's own method, since every request comes by.
+        self.answered: Callable[[int, float], None] = answers.answered if answers else _nobody
         self.read_buffer = ReadBuffer()
         self.now = self._loop.time
 
@@ -188,11 +193,6 @@ class UpstreamPool:
             self._idle.append(connection)
         else:
             connection.close()
-
-    def answered(self, status: int, since: float) -> None:
-        """The head of an answer is here."""
-        if self._answers is not None:
-            self._answers.answered(status, self.now() - since)
 
     def lost(self, connection: UpstreamConnection) -> None:
         """A connection is gone."""

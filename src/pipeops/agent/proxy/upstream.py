@@ -73,14 +73,15 @@ class Pool(Protocol):
     read_buffer: ReadBuffer
     now: Callable[[], float]
 
+    @property
+    def answered(self) -> Callable[[int, float], None]:
+        """Told the status of an answer and when it was asked for."""
+
     def released(self, connection: "UpstreamConnection") -> None:
         """The connection can take another request."""
 
     def lost(self, connection: "UpstreamConnection") -> None:
         """The connection is gone."""
-
-    def answered(self, status: int, since: float) -> None:
-        """The head of an answer to what was asked at `since` is here."""
 
 
 class UpstreamConnection(asyncio.BufferedProtocol):
@@ -295,6 +296,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._framing = _LENGTH
         self._keep_alive = True
         exchange.replay = None
+        self._pool.answered(answer.status, self.since)
         exchange.status(answer.status)
         head = answer.head
         preface = encode_preface(_LENGTH, answer.status, len(head), reusable=True)

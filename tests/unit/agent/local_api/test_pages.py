@@ -18,7 +18,7 @@ async def test_detailed_health_follows_the_world() -> None:
     world.connect()
     world.observed.tunnel.opened(Lane(0))
     world.observed.heartbeats.was_sent()
-    world.observed.requests.answered(200, 0.01)
+    world.observed.requests.answered(200, world.now - 0.01)
     world.now += 2
     second = body(ask(page))
     assert second["status"] == "healthy"
@@ -88,7 +88,7 @@ async def test_connectivity_is_the_last_contact_with_each_side() -> None:
     assert shown["tests"]["kubernetes_api"]["note"] == "never asked yet"
     world.connect()
     world.observed.tunnel.opened(Lane(0))
-    world.observed.requests.answered(200, 0.25)
+    world.observed.requests.answered(200, world.now - 0.25)
     shown = body(ask(page))
     assert shown["overall_status"] == "healthy"
     assert shown["tests"]["kubernetes_api"]["latency_ms"] == 250.0

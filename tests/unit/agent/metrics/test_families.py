@@ -60,7 +60,7 @@ def shake(bench: Bench) -> None:
     observed.heartbeats.was_sent()
     observed.heartbeats.was_answered()
     observed.heartbeats.could_not_send("x")
-    observed.requests.answered(200, 0.01)
+    observed.requests.answered(200, bench.now - 0.01)
     observed.requests.failed("r", 502, Hop.KUBE_API, "x")
     observed.requests.accepted = lambda: 7
     observed.requests.json_live = lambda: 2

@@ -11,7 +11,7 @@ def healthy() -> World:
     world.connect()
     world.observed.tunnel.opened(Lane(0))
     world.observed.heartbeats.was_sent()
-    world.observed.requests.answered(200, 0.01)
+    world.observed.requests.answered(200, world.now - 0.01)
     return world
 
 

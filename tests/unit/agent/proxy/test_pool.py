@@ -272,16 +272,18 @@ def test_addresses_are_written_as_people_write_them() -> None:
     assert str(ADDRESS) == "api:6443"
 
 
-async def test_answers_are_told_with_the_time_they_took() -> None:
+async def test_answers_are_told_with_when_they_were_asked_for() -> None:
     bench = Bench()
     told: list[tuple[int, float]] = []
 
-    class Answers:
-        def answered(self, status: int, seconds: float) -> None:
-            told.append((status, seconds))
-
-    bench.pool._answers = Answers()
+    bench.pool.answered = lambda status, since: told.append((status, bench.loop.now - since))
     await bench.request()
     bench.loop.now += 0.5
     bench.answer()
-    assert told == [(200, 0.5)]
+    await bench.request()
+    bench.loop.now += 0.25
+    feed(
+        next(iter(bench.pool._live)),
+        b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n",
+    )
+    assert told == [(200, 0.5), (404, 0.25)]
