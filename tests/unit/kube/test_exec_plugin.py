@@ -8,6 +8,7 @@ from pipeops.kube import exec_plugin
 from pipeops.kube.errors import CredentialError
 from pipeops.kube.exec_plugin import ExecPlugin, ExecSpec
 from tests.support.clock import FakeClock
+from tests.support.turns import turns
 
 V1 = "client.authentication.k8s.io/v1"
 PATH = {"PATH": "/usr/bin:/bin", "INHERITED": "yes"}
@@ -151,9 +152,9 @@ async def test_who_waits_for_a_run_that_fails_is_told_too(tmp_path):
 async def test_who_waits_for_a_run_that_is_cancelled_runs_the_command_itself(tmp_path):
     source = plugin(tmp_path, f"sleep 0.1; echo '{credential(token='tok')}'")
     first = asyncio.get_running_loop().create_task(source.refresh())
-    await asyncio.sleep(0.02)
+    await turns()
     second = asyncio.get_running_loop().create_task(source.refresh())
-    await asyncio.sleep(0.02)
+    await turns()
     first.cancel()
     await second
     assert source.authorization() == b"Bearer tok"

@@ -395,7 +395,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._edge.access_log.refused(self.peer, request_id, code, message)
         if self._transport is not None:
             self._transport.write(head + body)
-        self._close(linger=True)
+        # After these more of the same is on its way, or a TLS close would be waited for a minute.
+        self._close(linger=code in (408, 431))
 
     def _close(self, *, linger: bool) -> None:
         """The last answer is written. `linger`: the client sends on, and must not lose the answer over it."""

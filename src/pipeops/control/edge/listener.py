@@ -16,7 +16,7 @@ from pipeops.http1.read_buffer import ReadBuffer
 HEAD_TIMEOUT = 20.0  # seconds for a whole request head (slow-loris)
 BODY_TIMEOUT = 120.0  # seconds without a byte of a request body that is not complete
 IDLE_TIMEOUT = 330.0  # longer than the 5 min after which client libraries give up idle connections
-SWEEP_INTERVAL = 5.0
+SWEEP_INTERVAL = 2.0
 HANDSHAKE_TIMEOUT = 15.0
 # Seconds for a client to take its last bytes and to answer a TLS close. It must suit a slow client: what is not
 # taken by then is lost, and looks like a broken answer.

@@ -41,9 +41,10 @@ def test_answers_without_a_body_have_none(status: int) -> None:
         made.take(memoryview(b"x"))
 
 
-@pytest.mark.parametrize("status", [200, 302, 404])
-def test_an_empty_body_may_be_declared_as_such(status: int) -> None:
-    made = guard(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % status, Framing.NONE, status)
+def test_an_answer_may_say_that_its_body_is_empty() -> None:
+    made = guard(
+        b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: /x\r\n\r\n", Framing.NONE, 302
+    )
     assert made.complete
     with pytest.raises(FramingError):
         made.take(memoryview(b"x"))
@@ -81,6 +82,8 @@ def test_what_ends_with_the_connection_may_be_anything(framing: Framing) -> None
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Framing.CHUNKED),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", Framing.CHUNKED),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Framing.NONE),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", Framing.NONE),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n", Framing.NONE),
     ],
 )  # fmt: skip
 def test_a_head_that_says_something_else_is_refused(head: bytes, framing: Framing) -> None:

@@ -163,7 +163,7 @@ async def test_tls_on_a_plain_port_is_named() -> None:
     connection, transport = connect(FakeEdge())
     feed(connection, b"\x16\x03\x01\x02")
     assert b"this port speaks plain HTTP, the client speaks TLS" in transport.take()
-    assert transport.eof_written
+    assert transport.closed
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ async def test_garbage_gets_one_clear_answer_and_the_end(data: bytes) -> None:
     answer = transport.take()
     assert answer.startswith(b"HTTP/1.1 400")
     assert b'"kind":"Status"' in answer
-    assert transport.eof_written
+    assert transport.closed
 
 
 async def test_expect_continue_is_answered_before_the_body() -> None:
@@ -419,7 +419,7 @@ async def test_connect_is_no_method_here() -> None:
     connection.begin(OK, Framing.LENGTH, 200, reusable=True)
     connection.finish()
     feed(connection, GET.replace(b"GET", b"CONNECT"))
-    assert transport.eof_written
+    assert transport.closed
 
 
 async def test_an_answer_that_goes_on_after_its_end_never_answers_the_next_request() -> None:
