@@ -152,9 +152,9 @@ async def test_who_waits_for_a_run_that_fails_is_told_too(tmp_path):
 async def test_who_waits_for_a_run_that_is_cancelled_runs_the_command_itself(tmp_path):
     source = plugin(tmp_path, f"sleep 0.1; echo '{credential(token='tok')}'")
     first = asyncio.get_running_loop().create_task(source.refresh())
-    await turns()
+    await turns(5)
     second = asyncio.get_running_loop().create_task(source.refresh())
-    await turns()
+    await turns(5)
     first.cancel()
     await second
     assert source.authorization() == b"Bearer tok"
