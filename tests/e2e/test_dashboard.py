@@ -60,9 +60,7 @@ def test_it_shows_live_values(page: Browser, stack: Stack) -> None:
     assert "v1.33.0" in page.text("#cluster-facts")
     page.wait("document.querySelectorAll('#beats rect').length > 0")
     page.wait("document.querySelectorAll('#lanes tbody tr').length === 2")
-    page.wait(
-        "document.querySelector('#log').innerText.includes('registered with the control plane')"
-    )
+    page.wait("document.querySelector('#log').innerText.includes('Agent registered successfully')")
     page.wait("document.querySelector('#events').innerText.includes('connecting → connected')")
     answers = "+[...document.querySelectorAll('#api-facts dt')].find(e => e.innerText === 'Answers').nextSibling.innerText"
     before = page.run(answers)

@@ -40,7 +40,7 @@ def start(product: Product, cluster: str, kubeconfig: Path) -> Child:
     token = product.stack.add_cluster(cluster)
     agent = product.stack.start_agent(cluster, token, kubeconfig, wait=False)
     wait_until(
-        lambda: "registered with the control plane" in agent.log.read_text(),
+        lambda: "Agent registered successfully with control plane" in agent.log.read_text(),
         "registration", timeout=30, children=[agent],
     )  # fmt: skip
     return agent

@@ -250,7 +250,10 @@ def test_events_and_log_are_live(agent: Agent) -> None:
         assert b"text/event-stream" in events.head
         assert events.next()[0] == "connected"
         assert logs.next()[1]["message"] == "Log streaming started"
-        logs.until("log", lambda data: data["message"] == "registered with the control plane")
+        logs.until(
+            "log",
+            lambda data: data["message"] == "Agent registered successfully with control plane",
+        )
         beat = events.until("heartbeat")
         assert beat["ok"] is True
         agent.stop_control()

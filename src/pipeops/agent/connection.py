@@ -220,7 +220,7 @@ class ControlPlaneConnection:
         registration = _registration(success)
         self._observed.connection.up(registration)
         log.info(
-            "registered with the control plane",
+            "Agent registered successfully with control plane",
             control_plane=self._url.configured,
             agent_id=self._identity.agent_id,
             cluster_id=registration.cluster_id,

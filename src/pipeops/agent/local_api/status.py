@@ -95,6 +95,8 @@ class StatusPages:
 
     def _not_ready(self) -> str:
         connection = self._observed.connection
+        if connection.stopping:
+            return "the agent is stopping"
         if not connection.registered:
             return "not registered with the control plane yet"
         seconds = connection.unhealthy_seconds

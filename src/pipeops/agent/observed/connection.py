@@ -51,6 +51,7 @@ class ConnectionObserved:
 
     Attributes:
         registered: the control plane has taken us at least once.
+        stopping: the agent has been told to stop and takes nothing new; set by who drains it.
         registration: what it said last.
         down_since: when the connection was lost or first tried, by `now`; None while it is up.
         failures: attempts that failed since it was up last.
@@ -69,6 +70,7 @@ class ConnectionObserved:
         self.state_since = now()
         self.state_changes = dict.fromkeys(ConnectionState, 0)
         self.registered = False
+        self.stopping = False
         self.registration: Registration | None = None
         self.registration_attempts = 0
         self.registration_failures = 0

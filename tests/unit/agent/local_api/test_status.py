@@ -46,6 +46,14 @@ def test_a_long_loss_is_not_ready_and_says_why() -> None:
     assert "the network is gone" in shown["reason"]
 
 
+def test_a_stopping_agent_is_not_ready() -> None:
+    world = World()
+    world.connect()
+    world.observed.connection.stopping = True
+    answer = ask(StatusPages(world.observed).ready)
+    assert (answer.status, body(answer)["reason"]) == (503, "the agent is stopping")
+
+
 def test_the_truthful_probe_shows_the_heartbeat() -> None:
     world = World(truthful=True)
     world.connect()
