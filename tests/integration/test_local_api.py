@@ -146,6 +146,11 @@ def refuse(connection: socket.socket, _: Received) -> None:
     connection.shutdown(socket.SHUT_RDWR)
 
 
+def slow_and_missing(connection: socket.socket, _: Received) -> None:
+    time.sleep(0.05)  # latencies are seen in milliseconds
+    connection.sendall(answer("404 Not Found", b"{}"))
+
+
 def test_every_value_moves_when_the_world_does(agent: Agent) -> None:
     pages = [*STILL, "/ready", "/api/status/features"]
     seen: dict[str, list[dict[str, Any]]] = {page: [] for page in pages}
@@ -159,7 +164,7 @@ def test_every_value_moves_when_the_world_does(agent: Agent) -> None:
     assert agent.json("/api/health/detailed")["status"] == "healthy"
 
     agent.api.on("/api/v1/broken", refuse)
-    agent.api.on("/api/v1/missing", answer("404 Not Found", b"{}"))
+    agent.api.on("/api/v1/missing", slow_and_missing)
     assert agent.through_tunnel("/api/v1/pods") == 200
     assert agent.through_tunnel("/api/v1/missing") == 404
     assert agent.through_tunnel("/api/v1/broken") == 502
@@ -185,8 +190,8 @@ def test_every_value_moves_when_the_world_does(agent: Agent) -> None:
     agent.stack.start_control()
     agent.stack.wait_connected(CLUSTER)
     agent.until(lambda: bool(agent.json("/health")["connected"]), "the connection to be back")
+    agent.until(lambda: agent.json("/api/health/detailed")["status"] == "healthy", "all healthy")
     look()
-    assert agent.json("/api/health/detailed")["status"] == "healthy"
 
     for page, known in STILL.items():
         moved = {
