@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import msgspec
 
-from pipeops.agent.settings import INERT, AgentSettings
+from pipeops.agent.settings import INERT, INERT_VARIABLES, AgentSettings
 from pipeops.cli.main import cli
 from pipeops.control.cli import command as control
-from pipeops.runtime.settings import describe_default, keys_of
+from pipeops.runtime.settings import Key, defaults_of, describe_default, keys_of
 
 _EXIT_CODE = re.compile(r"^ *(\d+)  +(\S.*)$", re.MULTILINE)
 HERE = Path(__file__).resolve().parent
@@ -78,7 +77,7 @@ def _settings_page() -> str:
         "| key | | default | flag | variables | |",
         "|---|---|---|---|---|---|",
     ]
-    defaults = {field.name: field.default for field in msgspec.structs.fields(AgentSettings)}
+    defaults = defaults_of(AgentSettings)
     for attribute, key in keys_of(AgentSettings).items():
         default = describe_default(defaults[attribute]) if not key.secret else ""
         variables = " ".join(f"`{name}`" for name in key.variables)
@@ -86,7 +85,7 @@ def _settings_page() -> str:
         shown = f"`{default}`" if default else ""
         mark = "s" if key.security else ""
         lines.append(
-            f"| `{key.name}` | {_cell(key.help)} | {_cell(shown)} | {flag} | {variables} | {mark} |"
+            f"| `{key.name}` | {_cell(key.help)}{_inert(key)} | {_cell(shown)} | {flag} | {variables} | {mark} |"
         )
     lines += [
         "",
@@ -98,7 +97,12 @@ def _settings_page() -> str:
         "|---|---|",
     ]
     lines += [f"| `{prefix}*` | {_cell(why)} |" for prefix, why in INERT.items()]
+    lines += [f"| `{name}` | {_cell(why)} |" for name, why in INERT_VARIABLES.items()]
     return "\n".join(lines) + "\n"
+
+
+def _inert(key: Key) -> str:
+    return f" (accepted without effect: {key.inert})" if key.inert else ""
 
 
 def _cell(text: str) -> str:

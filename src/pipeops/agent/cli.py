@@ -10,14 +10,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, NoReturn, TextIO
 
-import msgspec
-
 from pipeops import __version__
 from pipeops.agent.settings import AgentSettings, load_settings
 from pipeops.errors import PipeOpsError
 from pipeops.runtime import logs
 from pipeops.runtime.setting_values import boolean
-from pipeops.runtime.settings import SettingsError, describe_default, keys_of
+from pipeops.runtime.settings import SettingsError, defaults_of, describe_default, keys_of
 
 Run = Callable[[AgentSettings], int]
 
@@ -78,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pipeops-agent {__version__}")
     parser.add_argument("--config", metavar="FILE", help="settings file (YAML)")
-    defaults = {setting.name: setting.default for setting in msgspec.structs.fields(AgentSettings)}
+    defaults = defaults_of(AgentSettings)
     for attribute, key in keys_of(AgentSettings).items():
         if not key.flag:
             continue

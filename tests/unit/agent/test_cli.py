@@ -53,7 +53,7 @@ def test_token_on_standard_input(monkeypatch):
 def test_wrong_settings_exit_2_and_name_every_problem(capsys):
     assert cli.main(["--port", "x", "--pipeops-url", "nope"], never) == 2
     err = capsys.readouterr().err
-    assert "2 setting(s)" in err
+    assert "3 setting(s)" in err
     assert "agent.port (--port): expected a whole number" in err
     assert "pipeops.api_url (--pipeops-url)" in err
     assert "Traceback" not in err
