@@ -17,6 +17,8 @@ from pipeops.agent.identity import agent_id, instance_id, next_epoch
 from pipeops.agent.json_dialect.dialect import JsonDialect
 from pipeops.agent.local_api.server import LocalServer
 from pipeops.agent.local_api.status import StatusPages
+from pipeops.agent.policy.guard import PolicyGuard
+from pipeops.agent.policy.source import ConfigMapSource, FileSource, PolicyWatch, Source
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
@@ -61,7 +63,8 @@ def run(settings: AgentSettings) -> int:
 async def _main(settings: AgentSettings) -> None:
     report_loop_errors(asyncio.get_running_loop(), of_peers=PEER_ERRORS)
     clock = Clock()
-    access = _cluster_access(settings, clock)
+    access = cluster_access(settings, clock)
+    policy = await _policy(settings, access)
     identity = Identity(
         agent_id=agent_id(settings.agent_id), instance=instance_id(), epoch=next_epoch(clock)
     )
@@ -81,9 +84,13 @@ async def _main(settings: AgentSettings) -> None:
             # The PipeOps dialect brings its own credentials: its connections must be nobody's before.
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits)
-            connection = _connection(settings, clock, access, identity, pool, json_pool, streams)
+            guard = policy.guard if policy is not None else None
+            connection = _connection(
+                settings, clock, access, identity, pool, json_pool, streams, guard
+            )
             services: list[Service] = [
                 _local_server(settings, clock, connection),
+                *([policy] if policy is not None else []),
                 pool,
                 json_pool,
                 connection,
@@ -128,7 +135,28 @@ def _settle_memory() -> None:
     gc.set_threshold(GC_THRESHOLD, 50, 50)
 
 
-def _cluster_access(settings: AgentSettings, clock: Clock) -> KubeAccess:
+async def _policy(settings: AgentSettings, access: KubeAccess) -> PolicyWatch | None:
+    """The cluster's policy, if there is one; a bad one keeps the agent from starting."""
+    source: Source
+    if settings.policy_file:
+        source = FileSource(settings.policy_file)
+    elif settings.policy_config_map:
+        source = ConfigMapSource(
+            settings.policy_config_map, KubeClient(access, timeout=settings.kube_timeout)
+        )
+    else:
+        return None
+    watch = await PolicyWatch.start(source, api_hosts=(access.host, access.server_name))
+    log.info("policy in force", source=source.place)
+    return watch
+
+
+def cluster_access(settings: AgentSettings, clock: Clock) -> KubeAccess:
+    """Where the cluster's API server is, and with which credential.
+
+    Raises:
+        KubeError: neither a pod's ServiceAccount nor a usable kubeconfig.
+    """
     if settings.in_cluster or (not settings.kubeconfig and is_in_cluster()):
         access = in_cluster(clock=clock)
     else:
@@ -151,6 +179,7 @@ def _connection(
     pool: UpstreamPool,
     json_pool: UpstreamPool,
     streams: TaskScope,
+    policy: PolicyGuard | None,
 ) -> ControlPlaneConnection:
     try:
         url = ControlPlaneUrl.parse(settings.api_url)
@@ -165,6 +194,7 @@ def _connection(
         host=access.authority,
         now=clock.monotonic,
         base_path=access.base_path.encode(),
+        policy=policy,
     )
     facts = ClusterFacts(
         KubeClient(access, timeout=settings.kube_timeout),
@@ -191,6 +221,7 @@ def _connection(
             host=access.authority,
             wall=clock.now,
             base_path=access.base_path.encode(),
+            policy=policy,
         ),
         limits=Limits(
             keepalive_interval=settings.ping_interval, keepalive_timeout=settings.silence_timeout
