@@ -181,10 +181,7 @@ def _connection(
     streams: TaskScope,
     policy: PolicyGuard | None,
 ) -> ControlPlaneConnection:
-    try:
-        url = ControlPlaneUrl.parse(settings.api_url)
-    except ValueError as error:
-        raise SettingsError([Problem("pipeops.api_url", "", str(error))]) from error
+    url = control_plane_url(settings)
     rule = IdentityRule(allow_system=settings.allow_system_identities)
     proxy = KubeApiProxy(
         pool,
@@ -226,7 +223,7 @@ def _connection(
         limits=Limits(
             keepalive_interval=settings.ping_interval, keepalive_timeout=settings.silence_timeout
         ),
-        ssl_context=_control_plane_tls(settings) if url.secure else None,
+        ssl_context=control_plane_tls(settings) if url.secure else None,
         environment=os.environ,
         backoff=backoff,
         wall=clock.now,
@@ -240,7 +237,16 @@ def _connection(
     )
 
 
-def _control_plane_tls(settings: AgentSettings) -> ssl.SSLContext:
+def control_plane_url(settings: AgentSettings) -> ControlPlaneUrl:
+    """Where the control plane is. Raises `SettingsError`."""
+    try:
+        return ControlPlaneUrl.parse(settings.api_url)
+    except ValueError as error:
+        raise SettingsError([Problem("pipeops.api_url", "", str(error))]) from error
+
+
+def control_plane_tls(settings: AgentSettings) -> ssl.SSLContext:
+    """Trust and client certificate for the control plane. Raises `TlsConfigError`."""
     return control_plane_context(
         ca_file=settings.tls_ca_file or None,
         cert_file=settings.tls_cert_file or None,

@@ -195,15 +195,21 @@ def load(  # noqa: PLR0913 -- the layers, and what a program says about its keys
     if len(mild) < len(layers.problems):
         raise SettingsError(layers.problems)
     layers.warnings += [f"{problem}; it is ignored" for problem in mild]
-    _inert_ones(layers, keys, origins)
+    _inert_ones(layers, keys, values, defaults_of(kind))
     return Loaded(kind(**values), origins, layers.warnings)
 
 
-def _inert_ones(layers: _Layers, keys: dict[str, Key], origins: Mapping[str, Origin]) -> None:
-    """Say in one line which of the given settings have no effect."""
-    given = [keys[attribute].name for attribute in origins if keys[attribute].inert]
+def _inert_ones(
+    layers: _Layers, keys: dict[str, Key], values: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> None:
+    """Say in one line which settings somebody changed to no effect."""
+    given = sorted(
+        keys[attribute].name
+        for attribute, value in values.items()
+        if keys[attribute].inert and value != defaults[attribute]
+    )
     if given:
-        layers.warnings.append(f"accepted without effect: {', '.join(sorted(given))}")
+        layers.warnings.append(f"accepted without effect: {', '.join(given)}")
 
 
 def _without_effect(
