@@ -13,6 +13,7 @@ from pipeops import __version__
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Identity
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.facts import ClusterFacts
+from pipeops.agent.gate import NO_TUNNEL, STOPPING, Gate
 from pipeops.agent.identity import agent_id, instance_id, next_epoch
 from pipeops.agent.json_dialect.dialect import JsonDialect
 from pipeops.agent.local_api.server import LocalServer
@@ -44,6 +45,9 @@ from pipeops.runtime.tasks import OnError, TaskScope
 from pipeops.tunnel.websocket import PEER_ERRORS
 
 log = get_logger(__name__)
+
+DRAIN_SHARE = 0.75  # of timeouts.shutdown: the rest is for stopping the services
+DRAIN_LIMIT = 15.0  # seconds; watches never end by themselves
 
 GC_THRESHOLD = 50_000  # performance.md §7: collections cost more than the hot path's garbage
 
@@ -85,9 +89,8 @@ async def _main(settings: AgentSettings) -> None:
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits)
             guard = policy.guard if policy is not None else None
-            connection = _connection(
-                settings, clock, access, identity, pool, json_pool, streams, guard
-            )
+            gate = _gate(settings, clock, access, json_pool, guard)
+            connection = _connection(settings, clock, access, identity, pool, gate, streams, guard)
             services: list[Service] = [
                 _local_server(settings, clock, connection),
                 *([policy] if policy is not None else []),
@@ -95,10 +98,15 @@ async def _main(settings: AgentSettings) -> None:
                 json_pool,
                 connection,
             ]
-            supervisor = Supervisor(services, stop_timeout=settings.shutdown_timeout)
+            drained = asyncio.Event()
             pools = (pool, json_pool)
+            whole = settings.shutdown_timeout
+            supervisor = Supervisor(services, stop_timeout=whole * (1 - DRAIN_SHARE))
+            streams.spawn(
+                _drain(stop, connection, gate, whole * DRAIN_SHARE, drained), name="drain"
+            )
             with state_report(lambda: _figures(connection, pools, streams)):
-                await supervisor.run(stop, started=_settle_memory)
+                await supervisor.run(drained, started=_settle_memory)
     log.info("agent stopped")
 
 
@@ -177,7 +185,7 @@ def _connection(
     access: KubeAccess,
     identity: Identity,
     pool: UpstreamPool,
-    json_pool: UpstreamPool,
+    gate: Gate,
     streams: TaskScope,
     policy: PolicyGuard | None,
 ) -> ControlPlaneConnection:
@@ -211,15 +219,8 @@ def _connection(
         settings.token.reveal,
         identity,
         facts,
-        StreamAcceptor({StreamKind.KUBE_API: proxy} if settings.tunnel_enabled else {}, _report),
-        JsonDialect(
-            json_pool,
-            rule,
-            host=access.authority,
-            wall=clock.now,
-            base_path=access.base_path.encode(),
-            policy=policy,
-        ),
+        StreamAcceptor({StreamKind.KUBE_API: proxy}, _report),
+        gate,
         limits=Limits(
             keepalive_interval=settings.ping_interval, keepalive_timeout=settings.silence_timeout
         ),
@@ -235,6 +236,41 @@ def _connection(
         tunnel_enabled=settings.tunnel_enabled,
         reconnect=settings.reconnect_enabled,
     )
+
+
+def _gate(
+    settings: AgentSettings,
+    clock: Clock,
+    access: KubeAccess,
+    pool: UpstreamPool,
+    policy: PolicyGuard | None,
+) -> Gate:
+    """The PipeOps dialect, closed where only heartbeats are wanted."""
+    dialect = JsonDialect(
+        pool,
+        IdentityRule(allow_system=settings.allow_system_identities),
+        host=access.authority,
+        wall=clock.now,
+        base_path=access.base_path.encode(),
+        policy=policy,
+    )
+    return Gate(dialect, closed="" if settings.tunnel_enabled else NO_TUNNEL)
+
+
+async def _drain(
+    asked: asyncio.Event,
+    connection: ControlPlaneConnection,
+    gate: Gate,
+    seconds: float,
+    drained: asyncio.Event,
+) -> None:
+    """When asked to stop: not ready, nothing new, let live requests finish, say goodbye; then stop the services."""
+    await asked.wait()
+    gate.close(STOPPING)
+    try:
+        await connection.drain(min(seconds, DRAIN_LIMIT), lambda: gate.live)
+    finally:
+        drained.set()
 
 
 def control_plane_url(settings: AgentSettings) -> ControlPlaneUrl:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused
+from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused, Superseded
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.limits import Limits
@@ -41,13 +41,16 @@ class JsonRequests(Protocol):
 
 
 class Lane:
-    """Owner of one link. `lost` is set once, when it is gone."""
+    """Owner of one link. `lost` is set once, when it is gone.
+
+    Without an `acceptor` nothing is multiplexed: the lane is for control messages only.
+    """
 
     def __init__(
         self,
         index: int,
         limits: Limits,
-        acceptor: StreamAcceptor,
+        acceptor: StreamAcceptor | None,
         json_requests: JsonRequests,
         *,
         wall: Callable[[], datetime],
@@ -100,6 +103,11 @@ class Lane:
         session = self.link.session
         return len(session.streams) if session is not None else 0
 
+    def go_away(self) -> None:
+        """Drain: the control plane opens no new streams here, living ones go on."""
+        if self.link.session is not None:
+            self.link.session.go_away()
+
     # -- LinkOwner -------------------------------------------------------------------------
 
     def on_link_open(self, link: TunnelLink) -> None:
@@ -131,7 +139,7 @@ class Lane:
 
     def on_stream(self, link: TunnelLink, stream: Stream) -> StreamSink | None:
         """LinkOwner: a request."""
-        return self._acceptor.accept(stream, self._announce)
+        return self._acceptor.accept(stream, self._announce) if self._acceptor else None
 
     def on_sink_error(self, link: TunnelLink, stream: Stream, error: Exception) -> None:
         """LinkOwner: a request's sink failed; a bug of ours that ends this request only."""
@@ -179,6 +187,9 @@ class Lane:
             answer.set_exception(RegistrationRefused("the registration answer has no cluster_id"))
 
     def _on_hello(self, hello: GatewayHello) -> None:
+        if self._acceptor is None:
+            self.send(GatewayHelloAck.TYPE, GatewayHelloAck(use_yamux=False))
+            return
         if hello.use_yamux and not self.multiplexing.is_set():
             self.send(GatewayHelloAck.TYPE, GatewayHelloAck(use_yamux=True))
             self.link.start_session()
@@ -190,7 +201,8 @@ class Lane:
             return
         log.warning("control plane reports an error", lane=self.index, error=error.error[:512])
         if error.x_code in _FATAL:
-            self.failure = RegistrationRefused(f"the control plane said: {error.error[:512]}")
+            kind = Superseded if error.x_code == "superseded" else RegistrationRefused
+            self.failure = kind(f"the control plane said: {error.error[:512]}")
 
     def _on_unknown(self, message: Envelope) -> None:
         kind = message.type[:64]

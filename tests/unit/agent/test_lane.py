@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused
+from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused, Superseded
 from pipeops.agent.lane import Lane
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.limits import Limits
@@ -164,3 +164,22 @@ async def test_a_message_that_cannot_be_handled_does_not_end_the_tunnel() -> Non
     assert socket.closed is None
     say(made, "ping", {}, "p1")
     assert socket.types() == ["pong"]
+
+
+async def test_without_the_tunnel_nothing_is_multiplexed() -> None:
+    made = Lane(0, Limits(), None, NoJson(), wall=lambda: NOW)
+    socket = RecordingSocket(made.link)
+    made.link.on_open(socket)  # type: ignore[arg-type]
+    say(made, "gateway_hello", {"use_yamux": True})
+    (ack,) = socket.messages()
+    assert ack.type == "gateway_hello_ack"
+    assert b'"use_yamux":false' in bytes(ack.payload)
+    assert made.link.session is None
+    made.go_away()
+
+
+async def test_a_newer_process_of_the_instance_is_told_apart_from_other_refusals() -> None:
+    made, _, _ = lane()
+    say(made, "error", {"error": "newer", "x_code": "superseded"})
+    made.link.abort("gone")
+    assert isinstance(made.failure, Superseded)

@@ -1,4 +1,5 @@
 import json
+from typing import ClassVar
 
 import pytest
 
@@ -10,7 +11,7 @@ class Connection:
 
     ready = False
     answers = True
-    asked: list[tuple[int, str]] = []
+    asked: ClassVar[list[tuple[int, str]]] = []
 
     def __init__(self, host, port, timeout):
         self._port = port
