@@ -27,7 +27,15 @@ from pipeops.agent.proxy.pool import Address, PoolLimits, UpstreamPool
 from pipeops.agent.settings import AgentSettings
 from pipeops.http1.tls import cluster_context, control_plane_context
 from pipeops.kube.client import KubeClient
-from pipeops.kube.config import KubeAccess, in_cluster, is_in_cluster, load_kubeconfig
+from pipeops.kube.config import (
+    NO_CLUSTER,
+    KubeAccess,
+    finds_kubeconfig,
+    in_cluster,
+    is_in_cluster,
+    load_kubeconfig,
+    no_cluster,
+)
 from pipeops.kube.errors import KubeConfigError
 from pipeops.protocol.exchange.native import StreamKind
 from pipeops.protocol.exchange.status import Hop
@@ -73,14 +81,19 @@ async def _main(settings: AgentSettings) -> None:
         agent_id=agent_id(settings.agent_id), instance=instance_id(), epoch=next_epoch(clock)
     )
     log.info(
-        "agent starting",
+        "Starting PipeOps Agent",
         version=__version__,
         agent_id=identity.agent_id,
         instance=identity.instance,
-        cluster=settings.cluster_name,
+        cluster_name=settings.cluster_name,
         kubernetes=f"{access.host}:{access.port}",
         access=access.origin,
     )
+    if access.origin == NO_CLUSTER:
+        log.warning(
+            "there is no cluster: the agent registers and sends heartbeats, requests will fail",
+            advice="run it in a pod, or give --kubeconfig",
+        )
     with shutdown_event() as stop:
         async with TaskScope("streams", on_error=OnError.ISOLATE) as streams:
             limits = _pool_limits(settings)
@@ -163,10 +176,12 @@ def cluster_access(settings: AgentSettings, clock: Clock) -> KubeAccess:
     """Where the cluster's API server is, and with which credential.
 
     Raises:
-        KubeError: neither a pod's ServiceAccount nor a usable kubeconfig.
+        KubeError: the pod's ServiceAccount or the kubeconfig that was named cannot be used.
     """
     if settings.in_cluster or (not settings.kubeconfig and is_in_cluster()):
         access = in_cluster(clock=clock)
+    elif not settings.kubeconfig and not settings.kube_context and not finds_kubeconfig():
+        access = no_cluster()
     else:
         access = load_kubeconfig(
             settings.kubeconfig or None, context=settings.kube_context or None, clock=clock

@@ -202,10 +202,12 @@ class ControlPlaneConnection:
         self.down_since = None
         self._cluster_id = success.cluster_id
         log.info(
-            "registered with the control plane",
+            "Agent registered successfully with control plane",
             control_plane=self._url.configured,
+            agent_id=self._identity.agent_id,
             cluster_id=success.cluster_id,
-            cluster=success.name if success.name is not UNSET else "",
+            name=success.name if success.name is not UNSET else "",
+            status=success.status if success.status is not UNSET else "",
             proxy=bool(self._proxy),
         )
 

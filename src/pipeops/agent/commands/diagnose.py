@@ -25,6 +25,7 @@ from pipeops.agent.policy.source import FileSource, PolicyWatch
 from pipeops.agent.settings import AgentSettings, load_settings
 from pipeops.errors import PipeOpsError
 from pipeops.kube.client import KubeClient
+from pipeops.kube.config import NO_CLUSTER
 from pipeops.runtime.clock import Clock
 from pipeops.runtime.settings import Loaded, SettingsError
 
@@ -91,14 +92,18 @@ def _cluster_checks(settings: AgentSettings, clock: Clock) -> list[Check]:
     try:
         access = app.cluster_access(settings, clock)
     except PipeOpsError as error:
-        reason = str(error)
-
-        async def no_access() -> Sequence[Part]:
-            return [Part("fail", reason, "run in a pod, or give --kubeconfig")]
-
-        return [Check("cluster access", no_access)]
+        return [_no_access(str(error))]
+    if access.origin == NO_CLUSTER:
+        return [_no_access("this is no pod, and there is no kubeconfig")]
     client = KubeClient(access, timeout=SECONDS)
     return ClusterChecks(access, client, namespace=settings.namespace, now=clock.now).checks()
+
+
+def _no_access(reason: str) -> Check:
+    async def tell() -> Sequence[Part]:
+        return [Part("fail", reason, "run in a pod, or give --kubeconfig")]
+
+    return Check("cluster access", tell)
 
 
 def _policy_check(settings: AgentSettings) -> list[Check]:

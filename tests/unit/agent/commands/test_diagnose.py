@@ -31,7 +31,7 @@ async def test_settings_policy_and_access_are_findings(tmp_path):
     parts = await checks["settings"].run()
     assert parts[0].result == "ok"
     assert parts[1].result == "warn"
-    assert "no kubeconfig" in (await checks["cluster access"].run())[0].detail
+    assert "there is no kubeconfig" in (await checks["cluster access"].run())[0].detail
     with pytest.raises(module.PipeOpsError):
         await checks["policy"].run()
 
