@@ -4,14 +4,14 @@ import asyncio
 import gc
 import os
 import random
-import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import uvloop
 
 from pipeops import __version__
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Identity
 from pipeops.agent.control_plane import ControlPlaneUrl
+from pipeops.agent.credentials import DialCredentials, TlsFiles
 from pipeops.agent.facts import ClusterFacts
 from pipeops.agent.gate import NO_TUNNEL, STOPPING, Gate
 from pipeops.agent.identity import agent_id, instance_id, next_epoch
@@ -25,7 +25,7 @@ from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
 from pipeops.agent.proxy.pool import Address, PoolLimits, UpstreamPool
 from pipeops.agent.settings import AgentSettings
-from pipeops.http1.tls import cluster_context, control_plane_context
+from pipeops.http1.tls import cluster_context
 from pipeops.kube.client import KubeClient
 from pipeops.kube.config import (
     NO_CLUSTER,
@@ -50,6 +50,7 @@ from pipeops.runtime.settings import Problem, SettingsError
 from pipeops.runtime.signals import shutdown_event, state_report
 from pipeops.runtime.supervisor import Service, Supervisor
 from pipeops.runtime.tasks import OnError, TaskScope
+from pipeops.tunnel.proxy import proxy_for
 from pipeops.tunnel.websocket import PEER_ERRORS
 
 log = get_logger(__name__)
@@ -205,6 +206,7 @@ def _connection(
     policy: PolicyGuard | None,
 ) -> ControlPlaneConnection:
     url = control_plane_url(settings)
+    credentials = dial_credentials(settings, clock, secure=url.secure)
     rule = IdentityRule(allow_system=settings.allow_system_identities)
     proxy = KubeApiProxy(
         pool,
@@ -231,7 +233,7 @@ def _connection(
 
     return ControlPlaneConnection(
         url,
-        settings.token.reveal,
+        credentials.token,
         identity,
         facts,
         StreamAcceptor({StreamKind.KUBE_API: proxy}, _report),
@@ -239,8 +241,8 @@ def _connection(
         limits=Limits(
             keepalive_interval=settings.ping_interval, keepalive_timeout=settings.silence_timeout
         ),
-        ssl_context=control_plane_tls(settings) if url.secure else None,
-        environment=os.environ,
+        ssl_context=credentials.ssl_context,
+        proxy=control_plane_proxy(url),
         backoff=backoff,
         wall=clock.now,
         times=ConnectionTimes(
@@ -296,14 +298,27 @@ def control_plane_url(settings: AgentSettings) -> ControlPlaneUrl:
         raise SettingsError([Problem("pipeops.api_url", "", str(error))]) from error
 
 
-def control_plane_tls(settings: AgentSettings) -> ssl.SSLContext:
-    """Trust and client certificate for the control plane. Raises `TlsConfigError`."""
-    return control_plane_context(
-        ca_file=settings.tls_ca_file or None,
-        cert_file=settings.tls_cert_file or None,
-        key_file=settings.tls_key_file or None,
-        insecure_skip_verify=settings.tls_insecure_skip_verify,
+def dial_credentials(settings: AgentSettings, clock: Clock, *, secure: bool) -> DialCredentials:
+    """Token and TLS for the control plane, read anew for each dial. Raises `TlsConfigError`."""
+    tls = TlsFiles(
+        settings.tls_ca_file,
+        settings.tls_cert_file,
+        settings.tls_key_file,
+        settings.tls_insecure_skip_verify,
     )
+    return DialCredentials(
+        settings.token, settings.token_file, tls=tls if secure else None, clock=clock
+    )
+
+
+def control_plane_proxy(
+    url: ControlPlaneUrl, environment: Mapping[str, str] = os.environ
+) -> str | None:
+    """The proxy for the control plane, if there is one. Raises `SettingsError`."""
+    try:
+        return proxy_for(url.websocket, environment)
+    except ValueError as error:
+        raise SettingsError([Problem("proxy", "environment", str(error))]) from error
 
 
 def _token_to_send(settings: AgentSettings, access: KubeAccess) -> Secret[str] | None:
@@ -345,7 +360,7 @@ class _ApiServerAddress:
             context = None
             if access.tls:
                 context = cluster_context(
-                    ca=access.ca,
+                    ca=access.current_ca(),
                     insecure_skip_verify=access.insecure_skip_tls_verify,
                     certificate=access.credentials.certificate()
                     if self._show_certificate

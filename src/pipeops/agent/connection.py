@@ -32,7 +32,6 @@ from pipeops.protocol.messages.negotiation import (
 from pipeops.protocol.messages.registration import Register, RegisterSuccess
 from pipeops.runtime.logs import get_logger
 from pipeops.tunnel.link import TunnelLink
-from pipeops.tunnel.proxy import proxy_for
 from pipeops.tunnel.websocket import HandshakeRefused, TunnelSocket, dial
 
 log = get_logger(__name__)
@@ -110,8 +109,8 @@ class ControlPlaneConnection:
         json_requests: JsonRequests,
         *,
         limits: Limits,
-        ssl_context: ssl.SSLContext | None,
-        environment: Mapping[str, str],
+        ssl_context: Callable[[], ssl.SSLContext | None],
+        proxy: str | None,
         backoff: Callable[[], Iterator[float]],
         wall: Callable[[], datetime],
         times: ConnectionTimes | None = None,
@@ -127,7 +126,7 @@ class ControlPlaneConnection:
         self._json = json_requests
         self._limits = limits
         self._ssl = ssl_context
-        self._proxy = proxy_for(url.websocket, environment)
+        self._proxy = proxy
         self._backoff = backoff
         self._wall = wall
         self._times = times or ConnectionTimes()
@@ -247,7 +246,7 @@ class ControlPlaneConnection:
                 lane.link,
                 self._url.websocket,
                 headers=headers,
-                ssl_context=self._ssl,
+                ssl_context=self._ssl(),
                 proxy=self._proxy,
                 handshake_timeout=self._times.handshake,
             )

@@ -229,7 +229,7 @@ def load_settings(
     except DocumentError as error:
         file = None
         problems.append(Problem("--config" if config else "settings file", "", str(error)))
-    tokens: list[Secret[str]] = []
+    tokens: list[tuple[Secret[str], str]] = []
 
     def check(values: dict[str, Any], origins: Mapping[str, Origin]) -> Iterator[Problem]:
         yield from _check(values)
@@ -251,7 +251,10 @@ def load_settings(
         problems=problems,
     )
     if tokens:
-        loaded.settings = msgspec.structs.replace(loaded.settings, token=tokens[0])
+        token, token_file = tokens[0]
+        loaded.settings = msgspec.structs.replace(
+            loaded.settings, token=token, token_file=token_file
+        )
     if file is not None:
         loaded.file = file.path
     loaded.warnings += _advice(loaded.settings, loaded.origins)
@@ -308,8 +311,11 @@ def _check(values: dict[str, Any]) -> Iterator[Problem]:
 
 def _token(
     values: Mapping[str, Any], origins: Mapping[str, Origin], standard_input: TextIO | None
-) -> Secret[str]:
-    """Settle the token: of a token and a token file, the one from the higher layer."""
+) -> tuple[Secret[str], str]:
+    """Settle the token: of a token and a token file, the one from the higher layer.
+
+    With it comes the file that it can be read from again, if there is one.
+    """
     none = Origin(Rank.DEFAULT, "")
     direct = origins.get("token", none)
     by_file = origins.get("token_file", none)
@@ -320,9 +326,10 @@ def _token(
             [Problem("pipeops.token", direct.place, f"given twice, also as {by_file.place}")]
         )
     if token_file and by_file.rank > direct.rank:
-        return _read_token(token_file, standard_input)
+        again = token_file if token_file != "-" else ""  # noqa: S105 - a path
+        return _read_token(token_file, standard_input), again
     if token:
-        return token
+        return token, ""
     raise SettingsError(
         [
             Problem(

@@ -67,7 +67,7 @@ def all_checks(loaded: Loaded[AgentSettings], environment: Mapping[str, str]) ->
     """Return every check for these settings, in order.
 
     Raises:
-        SettingsError: the control plane's URL makes no sense.
+        SettingsError: the URL of the control plane or of the proxy makes no sense.
     """
     settings, clock = loaded.settings, Clock()
 
@@ -78,12 +78,12 @@ def all_checks(loaded: Loaded[AgentSettings], environment: Mapping[str, str]) ->
     url = app.control_plane_url(settings)
 
     def context() -> ssl.SSLContext | None:
-        return app.control_plane_tls(settings) if url.secure else None
+        return app.dial_credentials(settings, clock, secure=url.secure).ssl_context()
 
     checks = [Check("settings", about_settings)]
     checks += _policy_check(settings)
     checks += ControlPlaneChecks(
-        url, settings.token.reveal, context, environment, clock.now
+        url, settings.token.reveal, context, app.control_plane_proxy(url, environment), clock.now
     ).checks()
     return checks + _cluster_checks(settings, clock)
 

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -12,7 +12,6 @@ from pipeops.agent.control_plane import ControlPlaneError, ControlPlaneUrl, expl
 from pipeops.agent.diagnose.probe import look, untrusted_issuer
 from pipeops.agent.diagnose.report import Check, Part
 from pipeops.http1.tls import describe_ssl_error
-from pipeops.tunnel.proxy import proxy_for
 from pipeops.tunnel.websocket import HandshakeRefused, TunnelSocket, dial
 
 SKEW_WARN: Final = 30.0  # seconds between two clocks; certificates and tokens mind minutes
@@ -29,7 +28,7 @@ class ControlPlaneChecks:
         url: of the control plane.
         token: gives the agent's token; empty for none.
         context: gives the TLS context the agent would use, or None for cleartext.
-        environment: for the proxy variables.
+        proxy: the URL of the proxy on the way, if there is one.
         now: wall time.
     """
 
@@ -38,7 +37,7 @@ class ControlPlaneChecks:
         url: ControlPlaneUrl,
         token: Callable[[], str],
         context: Callable[[], ssl.SSLContext | None],
-        environment: Mapping[str, str],
+        proxy: str | None,
         now: Callable[[], datetime],
     ) -> None:
         parts = urlsplit(url.websocket)
@@ -47,7 +46,7 @@ class ControlPlaneChecks:
         self._port = parts.port or (443 if url.secure else 80)
         self._token = token
         self._context = context
-        self._proxy = proxy_for(url.websocket, environment)
+        self._proxy = proxy
         self._now = now
 
     def checks(self) -> list[Check]:

@@ -65,8 +65,11 @@ class AnswerGuard:
             return
         fields = _FRAMED_BY.findall(head)
         if framing is Framing.NONE:
-            empty = len(fields) == 1 and fields[0][0].lower() == b"content-length"
-            empty = empty and fields[0][1].strip() == b"0"
+            empty = (
+                len(fields) == 1
+                and fields[0][0].lower() == b"content-length"
+                and fields[0][1] == b"0"
+            )
             if not to_head_request and status not in (204, 304) and not empty:
                 raise FramingError("an answer without a body that its status calls for")
             self._left = 0

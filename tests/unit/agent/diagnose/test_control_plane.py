@@ -11,9 +11,9 @@ from pipeops.tunnel.websocket import HandshakeRefused
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def checks(environment=None, token="t", url="https://cp.example"):
+def checks(proxy=None, token="t", url="https://cp.example"):
     return ControlPlaneChecks(
-        ControlPlaneUrl.parse(url), lambda: token, lambda: None, environment or {}, lambda: NOW
+        ControlPlaneUrl.parse(url), lambda: token, lambda: None, proxy, lambda: NOW
     )
 
 
@@ -35,7 +35,7 @@ def test_the_issuer_and_the_last_day_are_told():
 
 
 async def test_the_proxy_is_named_without_its_password():
-    proxied = checks({"HTTPS_PROXY": "http://user:pass@proxy:3128"})
+    proxied = checks("http://user:pass@proxy:3128")
     (part,) = await proxied.proxy()
     assert part.detail == "http://proxy:3128 with a user name"
     assert (await proxied.name())[0].result == "skip"
