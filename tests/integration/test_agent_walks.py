@@ -78,7 +78,8 @@ def test_testing_registration(stack: Stack, tmp_path: Path) -> None:
         status, body = stack.request(
             "GET", "/k8s/walk-registration/version", token=stack.admin_token
         )
-        assert status >= 500, body
+        assert status == 403, body
+        assert "tunnel.enabled is false" in body["message"]
     finally:
         os.kill(agent.pid, signal.SIGTERM)
         assert ended(agent, 15) == 0

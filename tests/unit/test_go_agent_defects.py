@@ -74,7 +74,13 @@ def test_the_sample_of_the_tunnels_section_starts(tmp_path: Path) -> None:
 
 def no_tunnel_lane() -> tuple[Lane, RecordingSocket]:
     dialect = JsonDialect(Pool(), IdentityRule(), host="api", wall=lambda: NOW)
-    lane = Lane(0, Limits(), None, Gate(dialect, closed=NO_TUNNEL), wall=lambda: NOW)
+    lane = Lane(
+        0,
+        Limits(),
+        StreamAcceptor({}, lambda *_: None),
+        Gate(dialect, closed=NO_TUNNEL),
+        wall=lambda: NOW,
+    )
     socket = RecordingSocket(lane.link)
     lane.link.on_open(socket)  # type: ignore[arg-type]
     return lane, socket

@@ -13,7 +13,7 @@ from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Id
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.credentials import DialCredentials, TlsFiles
 from pipeops.agent.facts import ClusterFacts
-from pipeops.agent.gate import NO_TUNNEL, STOPPING, Gate
+from pipeops.agent.gate import NO_TUNNEL, STOPPING, Gate, Refusal
 from pipeops.agent.identity import agent_id, instance_id, next_epoch
 from pipeops.agent.json_dialect.dialect import JsonDialect
 from pipeops.agent.local_api.server import LocalServer
@@ -236,7 +236,12 @@ def _connection(
         credentials.token,
         identity,
         facts,
-        StreamAcceptor({StreamKind.KUBE_API: proxy}, _report),
+        StreamAcceptor(
+            {StreamKind.KUBE_API: proxy}
+            if settings.tunnel_enabled
+            else dict.fromkeys(StreamKind, Refusal(NO_TUNNEL)),
+            _report,
+        ),
         gate,
         limits=Limits(
             keepalive_interval=settings.ping_interval, keepalive_timeout=settings.silence_timeout

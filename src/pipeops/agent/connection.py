@@ -105,7 +105,7 @@ class ControlPlaneConnection:
         token: Callable[[], str],
         identity: Identity,
         facts: Facts,
-        acceptor: StreamAcceptor | None,
+        acceptor: StreamAcceptor,
         json_requests: JsonRequests,
         *,
         limits: Limits,
@@ -235,8 +235,7 @@ class ControlPlaneConnection:
         return await lane.register(register, request_id, seconds=self._times.register)
 
     def _lane(self, index: int) -> Lane:
-        acceptor = self._acceptor if self._tunnel_enabled else None
-        lane = Lane(index, self._limits, acceptor, self._json, wall=self._wall)
+        lane = Lane(index, self._limits, self._acceptor, self._json, wall=self._wall)
         self._lanes[index] = lane
         return lane
 
@@ -287,8 +286,9 @@ class ControlPlaneConnection:
 
     async def _heartbeats(self, lane: Lane, interval: float) -> None:
         while True:
-            tunnel = "connected" if lane.multiplexing.is_set() else "disconnected"
-            lane.send(Heartbeat.TYPE, self._heartbeat("healthy", tunnel))
+            tunnel = self._tunnel_enabled and lane.multiplexing.is_set()
+            status = "connected" if tunnel else "disconnected"
+            lane.send(Heartbeat.TYPE, self._heartbeat("healthy", status))
             self.last_heartbeat = self._loop.time()
             await asyncio.sleep(interval)
 

@@ -1,8 +1,11 @@
-"""Gate: takes no more requests of the PipeOps dialect once closed; those under way go on."""
+"""What takes no requests: Gate (PipeOps dialect, once closed; those under way go on) and Refusal (native streams)."""
 
 from typing import Final, Protocol
 
 from pipeops.agent.lane import JsonRequests, Lane
+from pipeops.agent.proxy.failure import StreamFailure
+from pipeops.protocol.exchange.native import StreamHead
+from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.messages.envelope import Envelope
 from pipeops.protocol.messages.proxying import ProxyError, ProxyRequestPayload
 
@@ -51,3 +54,21 @@ class Gate:
     def on_lane_lost(self, lane: Lane) -> None:
         """JsonRequests: passed on."""
         self._inner.on_lane_lost(lane)
+
+
+class Refusal:
+    """A StreamHandler that answers every stream with why it is not served.
+
+    The session itself stays: both ends keep the tunnel alive by it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def start(
+        self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
+    ) -> None:
+        """StreamHandler: 403; what came of a body is thrown away."""
+        if len(body):
+            failure.stream.consumed(len(body))
+        failure.fail(403, self._reason, Hop.AGENT)

@@ -41,16 +41,13 @@ class JsonRequests(Protocol):
 
 
 class Lane:
-    """Owner of one link. `lost` is set once, when it is gone.
-
-    Without an `acceptor` nothing is multiplexed: the lane is for control messages only.
-    """
+    """Owner of one link. `lost` is set once, when it is gone."""
 
     def __init__(
         self,
         index: int,
         limits: Limits,
-        acceptor: StreamAcceptor | None,
+        acceptor: StreamAcceptor,
         json_requests: JsonRequests,
         *,
         wall: Callable[[], datetime],
@@ -139,7 +136,7 @@ class Lane:
 
     def on_stream(self, link: TunnelLink, stream: Stream) -> StreamSink | None:
         """LinkOwner: a request."""
-        return self._acceptor.accept(stream, self._announce) if self._acceptor else None
+        return self._acceptor.accept(stream, self._announce)
 
     def on_sink_error(self, link: TunnelLink, stream: Stream, error: Exception) -> None:
         """LinkOwner: a request's sink failed; a bug of ours that ends this request only."""
@@ -187,9 +184,6 @@ class Lane:
             answer.set_exception(RegistrationRefused("the registration answer has no cluster_id"))
 
     def _on_hello(self, hello: GatewayHello) -> None:
-        if self._acceptor is None:
-            self.send(GatewayHelloAck.TYPE, GatewayHelloAck(use_yamux=False))
-            return
         if hello.use_yamux and not self.multiplexing.is_set():
             self.send(GatewayHelloAck.TYPE, GatewayHelloAck(use_yamux=True))
             self.link.start_session()

@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
-from pipeops.agent.gate import NO_TUNNEL, STOPPING, Gate
+from pipeops.agent.gate import NO_TUNNEL, STOPPING, Gate, Refusal
+from pipeops.agent.proxy.failure import StreamFailure
+from pipeops.protocol.exchange.native import HeadFlag, StreamHead, StreamKind
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.proxying import ProxyCancel, ProxyRequestPayload
+from tests.support.transports import RecordingStream
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -68,3 +71,16 @@ def test_a_closed_gate_refuses_new_requests_and_passes_on_the_rest(reason: str) 
     gate.on_request(lane, message("proxy_cancel"))
     assert lane.sent == [("proxy_error", reason, "r1")]
     assert inner.seen == ["proxy_cancel"]
+
+
+def test_a_refused_stream_is_answered_with_the_reason() -> None:
+    stream, reports = RecordingStream(), []
+    failure = StreamFailure(
+        stream,  # type: ignore[arg-type]
+        b"0" * 32,
+        lambda *_: None,
+        lambda _id, code, _hop, message: reports.append((code, message)),
+    )
+    head = StreamHead(StreamKind.KUBE_API, HeadFlag.NONE, 0, 3, bytes(16), b"", b"", b"GET /")
+    Refusal(NO_TUNNEL).start(failure, head, memoryview(b"abc"), fin=True)
+    assert reports == [(403, NO_TUNNEL)]

@@ -166,16 +166,14 @@ async def test_a_message_that_cannot_be_handled_does_not_end_the_tunnel() -> Non
     assert socket.types() == ["pong"]
 
 
-async def test_without_the_tunnel_nothing_is_multiplexed() -> None:
-    made = Lane(0, Limits(), None, NoJson(), wall=lambda: NOW)
-    socket = RecordingSocket(made.link)
-    made.link.on_open(socket)  # type: ignore[arg-type]
-    say(made, "gateway_hello", {"use_yamux": True})
-    (ack,) = socket.messages()
-    assert ack.type == "gateway_hello_ack"
-    assert b'"use_yamux":false' in bytes(ack.payload)
-    assert made.link.session is None
+async def test_going_away_needs_a_session_and_refuses_new_streams() -> None:
+    made, _, _ = lane()
     made.go_away()
+    say(made, "gateway_hello", {"use_yamux": True})
+    made.go_away()
+    session = made.link.session
+    assert session is not None
+    assert session.terminated is None
 
 
 async def test_a_newer_process_of_the_instance_is_told_apart_from_other_refusals() -> None:
