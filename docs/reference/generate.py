@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from pipeops.agent.cli import COMMANDS
 from pipeops.agent.settings import INERT, INERT_VARIABLES, AgentSettings
 from pipeops.cli.main import cli
 from pipeops.control.cli import command as control
@@ -48,6 +49,20 @@ def _cli_page() -> str:
     lines += [f"| {code} | {meaning} |" for code, meaning in _EXIT_CODE.findall(cli.epilog or "")]
     for name, command in (("pipeops", cli), ("pipeops-control", control)):
         lines += _command(name, command)
+    lines += [
+        "",
+        "## `pipeops-agent`",
+        "",
+        "    pipeops-agent [run] [settings]",
+        "    pipeops-agent COMMAND [settings]",
+        "",
+        "Without a command, or with `run`, the agent runs. Exit codes: 0 stopped when asked, 1 failed, 2 wrong arguments or",
+        "settings. Each command takes the settings as flags, too, and has `--help`.",
+        "",
+        "| command | |",
+        "|---|---|",
+    ]
+    lines += [f"| `{' '.join(name)}` | {_cell(says)} |" for name, (_, _, says) in COMMANDS.items()]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -120,7 +120,7 @@ async def _main(settings: AgentSettings) -> None:
                 _drain(stop, connection, gate, whole * DRAIN_SHARE, drained), name="drain"
             )
             with state_report(lambda: _figures(connection, pools, streams)):
-                await supervisor.run(drained, started=_settle_memory)
+                await supervisor.run(drained, started=lambda: _started(settings, connection))
     log.info("agent stopped")
 
 
@@ -150,8 +150,16 @@ def _local_server(
     return LocalServer(status.pages(), host="", port=settings.port)
 
 
-def _settle_memory() -> None:
-    """What lives now lives for long: never look at it again."""
+def _started(settings: AgentSettings, connection: ControlPlaneConnection) -> None:
+    """Everything is up: say so in the words that people look for, and settle memory."""
+    log.info(
+        "PipeOps agent started successfully",
+        port=settings.port,
+        cluster_id=connection.cluster_id,
+        ingress_sync=settings.enable_ingress_sync,
+        tunnel=settings.tunnel_enabled,
+    )
+    # What lives now lives for long: never look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 50, 50)

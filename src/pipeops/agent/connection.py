@@ -150,6 +150,11 @@ class ControlPlaneConnection:
         return "control plane connection"
 
     @property
+    def cluster_id(self) -> str:
+        """What the control plane calls this cluster; empty before the first registration."""
+        return self._cluster_id
+
+    @property
     def lanes(self) -> list[Lane]:
         """The lanes whose WebSocket is up."""
         return [lane for lane in self._lanes.values() if lane.link.is_open]
@@ -182,6 +187,7 @@ class ControlPlaneConnection:
                 raise error
             left = give_up_at - self._loop.time()
             if not self.registered and (not error.retryable or left <= 0):
+                log.error("failed to register agent", error=str(error))
                 raise error
             delay = max(next(delays), error.retry_after)
             if not error.retryable:

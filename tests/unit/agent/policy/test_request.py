@@ -1,6 +1,10 @@
 """A request line is read as the API server reads it, or not at all."""
 
+from urllib.parse import unquote
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeops.agent.policy.request import ApiRequest, Unreadable, read
 
@@ -125,3 +129,60 @@ def test_it_says_in_words_what_is_asked():
     )
     assert str(read(b"GET", b"/apis/apps/v1/deployments")) == "list deployments.apps"
     assert str(read(b"GET", b"/metrics")) == "get /metrics"
+
+
+def info(method: str, target: str) -> tuple[str, ...]:
+    """What the API server takes a request for: its RequestInfo factory, step by step, on the decoded path.
+
+    Returns verb by method, group, resource, subresource, namespace, name; or the path of what is no resource.
+    """
+    path = unquote(target.partition("?")[0])
+    parts = path.strip("/").split("/")
+    if len(parts) < 3 or parts[0] not in {"api", "apis"}:
+        return ("path", path)
+    rest = parts[1:]
+    group = ""
+    if parts[0] == "apis":
+        if len(rest) < 3:
+            return ("path", path)
+        group, rest = rest[0], rest[1:]
+    rest = rest[1:]
+    if rest[0] in {"proxy", "watch"}:
+        if len(rest) < 2:
+            return ("path", path)
+        rest = rest[1:]
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1:
+        namespace = rest[1]
+        if len(rest) > 2 and rest[2] not in {"status", "finalize"}:
+            rest = rest[2:]
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = rest[2] if len(rest) > 2 else ""
+    return (group, rest[0], subresource, namespace, name)
+
+
+SEGMENTS = st.sampled_from(
+    [
+        "api", "apis", "v1", "apps", "namespaces", "kube-system", "pods", "secrets", "p", "exec", "log", "proxy",
+        "watch", "status", "finalize", "", ".", "..", "%2e%2e", "%2F", "a%2fb", "%70ods", "s%65crets", "Secrets",
+        "a;b", "a\\b", "%25", "%00", "x y", "%C3%A9", "%ff", "exec%2f", "kube-system%2Fsecrets",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(SEGMENTS, max_size=8), st.sampled_from(["/", "/api/v1/", "/apis/apps/v1/", "//"]))
+def test_a_path_that_is_read_means_to_us_what_it_means_to_the_api_server(segments, front):
+    target = front + "/".join(segments)
+    try:
+        request = read(b"GET", target.encode())
+    except Unreadable:
+        return
+    theirs = info("GET", target)
+    if request.resource:
+        assert theirs == (
+            request.group, request.resource, request.subresource, request.namespace, request.name
+        )  # fmt: skip
+    else:
+        assert theirs[0] == "path"
+        assert theirs[1].strip("/") == request.path.strip("/")
