@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import uvloop
 
@@ -13,10 +13,13 @@ from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Id
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.credentials import DialCredentials, TlsFiles
 from pipeops.agent.facts import ClusterFacts
+from pipeops.agent.gate import NO_TUNNEL, STOPPING, Gate, Refusal
 from pipeops.agent.identity import agent_id, instance_id, next_epoch
 from pipeops.agent.json_dialect.dialect import JsonDialect
 from pipeops.agent.local_api.server import LocalServer
 from pipeops.agent.local_api.status import StatusPages
+from pipeops.agent.policy.guard import PolicyGuard
+from pipeops.agent.policy.source import ConfigMapSource, FileSource, PolicyWatch, Source
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
@@ -24,7 +27,15 @@ from pipeops.agent.proxy.pool import Address, PoolLimits, UpstreamPool
 from pipeops.agent.settings import AgentSettings
 from pipeops.http1.tls import cluster_context
 from pipeops.kube.client import KubeClient
-from pipeops.kube.config import KubeAccess, in_cluster, is_in_cluster, load_kubeconfig
+from pipeops.kube.config import (
+    NO_CLUSTER,
+    KubeAccess,
+    finds_kubeconfig,
+    in_cluster,
+    is_in_cluster,
+    load_kubeconfig,
+    no_cluster,
+)
 from pipeops.kube.errors import KubeConfigError
 from pipeops.protocol.exchange.native import StreamKind
 from pipeops.protocol.exchange.status import Hop
@@ -44,6 +55,9 @@ from pipeops.tunnel.websocket import PEER_ERRORS
 
 log = get_logger(__name__)
 
+DRAIN_SHARE = 0.75  # of timeouts.shutdown: the rest is for stopping the services
+DRAIN_LIMIT = 15.0  # seconds; watches never end by themselves
+
 GC_THRESHOLD = 50_000  # performance.md §7: collections cost more than the hot path's garbage
 
 
@@ -62,19 +76,25 @@ def run(settings: AgentSettings) -> int:
 async def _main(settings: AgentSettings) -> None:
     report_loop_errors(asyncio.get_running_loop(), of_peers=PEER_ERRORS)
     clock = Clock()
-    access = _cluster_access(settings, clock)
+    access = cluster_access(settings, clock)
+    policy = await _policy(settings, access)
     identity = Identity(
         agent_id=agent_id(settings.agent_id), instance=instance_id(), epoch=next_epoch(clock)
     )
     log.info(
-        "agent starting",
+        "Starting PipeOps Agent",
         version=__version__,
         agent_id=identity.agent_id,
         instance=identity.instance,
-        cluster=settings.cluster_name,
+        cluster_name=settings.cluster_name,
         kubernetes=f"{access.host}:{access.port}",
         access=access.origin,
     )
+    if access.origin == NO_CLUSTER:
+        log.warning(
+            "there is no cluster: the agent registers and sends heartbeats, requests will fail",
+            advice="run it in a pod, or give --kubeconfig",
+        )
     with shutdown_event() as stop:
         async with TaskScope("streams", on_error=OnError.ISOLATE) as streams:
             limits = _pool_limits(settings)
@@ -82,17 +102,25 @@ async def _main(settings: AgentSettings) -> None:
             # The PipeOps dialect brings its own credentials: its connections must be nobody's before.
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits)
-            connection = _connection(settings, clock, access, identity, pool, json_pool, streams)
+            guard = policy.guard if policy is not None else None
+            gate = _gate(settings, clock, access, json_pool, guard)
+            connection = _connection(settings, clock, access, identity, pool, gate, streams, guard)
             services: list[Service] = [
                 _local_server(settings, clock, connection),
+                *([policy] if policy is not None else []),
                 pool,
                 json_pool,
                 connection,
             ]
-            supervisor = Supervisor(services, stop_timeout=settings.shutdown_timeout)
+            drained = asyncio.Event()
             pools = (pool, json_pool)
+            whole = settings.shutdown_timeout
+            supervisor = Supervisor(services, stop_timeout=whole * (1 - DRAIN_SHARE))
+            streams.spawn(
+                _drain(stop, connection, gate, whole * DRAIN_SHARE, drained), name="drain"
+            )
             with state_report(lambda: _figures(connection, pools, streams)):
-                await supervisor.run(stop, started=_settle_memory)
+                await supervisor.run(drained, started=lambda: _started(settings, connection))
     log.info("agent stopped")
 
 
@@ -122,16 +150,47 @@ def _local_server(
     return LocalServer(status.pages(), host="", port=settings.port)
 
 
-def _settle_memory() -> None:
-    """What lives now lives for long: never look at it again."""
+def _started(settings: AgentSettings, connection: ControlPlaneConnection) -> None:
+    """Everything is up: say so in the words that people look for, and settle memory."""
+    log.info(
+        "PipeOps agent started successfully",
+        port=settings.port,
+        cluster_id=connection.cluster_id,
+        ingress_sync=settings.enable_ingress_sync,
+        tunnel=settings.tunnel_enabled,
+    )
+    # What lives now lives for long: never look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 50, 50)
 
 
-def _cluster_access(settings: AgentSettings, clock: Clock) -> KubeAccess:
+async def _policy(settings: AgentSettings, access: KubeAccess) -> PolicyWatch | None:
+    """The cluster's policy, if there is one; a bad one keeps the agent from starting."""
+    source: Source
+    if settings.policy_file:
+        source = FileSource(settings.policy_file)
+    elif settings.policy_config_map:
+        source = ConfigMapSource(
+            settings.policy_config_map, KubeClient(access, timeout=settings.kube_timeout)
+        )
+    else:
+        return None
+    watch = await PolicyWatch.start(source, api_hosts=(access.host, access.server_name))
+    log.info("policy in force", source=source.place)
+    return watch
+
+
+def cluster_access(settings: AgentSettings, clock: Clock) -> KubeAccess:
+    """Where the cluster's API server is, and with which credential.
+
+    Raises:
+        KubeError: the pod's ServiceAccount or the kubeconfig that was named cannot be used.
+    """
     if settings.in_cluster or (not settings.kubeconfig and is_in_cluster()):
         access = in_cluster(clock=clock)
+    elif not settings.kubeconfig and not settings.kube_context and not finds_kubeconfig():
+        access = no_cluster()
     else:
         access = load_kubeconfig(
             settings.kubeconfig or None, context=settings.kube_context or None, clock=clock
@@ -150,14 +209,12 @@ def _connection(
     access: KubeAccess,
     identity: Identity,
     pool: UpstreamPool,
-    json_pool: UpstreamPool,
+    gate: Gate,
     streams: TaskScope,
+    policy: PolicyGuard | None,
 ) -> ControlPlaneConnection:
-    try:
-        url = ControlPlaneUrl.parse(settings.api_url)
-    except ValueError as error:
-        raise SettingsError([Problem("pipeops.api_url", "", str(error))]) from error
-    credentials = _dial_credentials(settings, clock, secure=url.secure)
+    url = control_plane_url(settings)
+    credentials = dial_credentials(settings, clock, secure=url.secure)
     rule = IdentityRule(allow_system=settings.allow_system_identities)
     proxy = KubeApiProxy(
         pool,
@@ -167,6 +224,7 @@ def _connection(
         host=access.authority,
         now=clock.monotonic,
         base_path=access.base_path.encode(),
+        policy=policy,
     )
     facts = ClusterFacts(
         KubeClient(access, timeout=settings.kube_timeout),
@@ -186,19 +244,18 @@ def _connection(
         credentials.token,
         identity,
         facts,
-        StreamAcceptor({StreamKind.KUBE_API: proxy} if settings.tunnel_enabled else {}, _report),
-        JsonDialect(
-            json_pool,
-            rule,
-            host=access.authority,
-            wall=clock.now,
-            base_path=access.base_path.encode(),
+        StreamAcceptor(
+            {StreamKind.KUBE_API: proxy}
+            if settings.tunnel_enabled
+            else dict.fromkeys(StreamKind, Refusal(NO_TUNNEL)),
+            _report,
         ),
+        gate,
         limits=Limits(
             keepalive_interval=settings.ping_interval, keepalive_timeout=settings.silence_timeout
         ),
         ssl_context=credentials.ssl_context,
-        proxy=_proxy(url),
+        proxy=control_plane_proxy(url),
         backoff=backoff,
         wall=clock.now,
         times=ConnectionTimes(
@@ -211,7 +268,51 @@ def _connection(
     )
 
 
-def _dial_credentials(settings: AgentSettings, clock: Clock, *, secure: bool) -> DialCredentials:
+def _gate(
+    settings: AgentSettings,
+    clock: Clock,
+    access: KubeAccess,
+    pool: UpstreamPool,
+    policy: PolicyGuard | None,
+) -> Gate:
+    """The PipeOps dialect, closed where only heartbeats are wanted."""
+    dialect = JsonDialect(
+        pool,
+        IdentityRule(allow_system=settings.allow_system_identities),
+        host=access.authority,
+        wall=clock.now,
+        base_path=access.base_path.encode(),
+        policy=policy,
+    )
+    return Gate(dialect, closed="" if settings.tunnel_enabled else NO_TUNNEL)
+
+
+async def _drain(
+    asked: asyncio.Event,
+    connection: ControlPlaneConnection,
+    gate: Gate,
+    seconds: float,
+    drained: asyncio.Event,
+) -> None:
+    """When asked to stop: not ready, nothing new, let live requests finish, say goodbye; then stop the services."""
+    await asked.wait()
+    gate.close(STOPPING)
+    try:
+        await connection.drain(min(seconds, DRAIN_LIMIT), lambda: gate.live)
+    finally:
+        drained.set()
+
+
+def control_plane_url(settings: AgentSettings) -> ControlPlaneUrl:
+    """Where the control plane is. Raises `SettingsError`."""
+    try:
+        return ControlPlaneUrl.parse(settings.api_url)
+    except ValueError as error:
+        raise SettingsError([Problem("pipeops.api_url", "", str(error))]) from error
+
+
+def dial_credentials(settings: AgentSettings, clock: Clock, *, secure: bool) -> DialCredentials:
+    """Token and TLS for the control plane, read anew for each dial. Raises `TlsConfigError`."""
     tls = TlsFiles(
         settings.tls_ca_file,
         settings.tls_cert_file,
@@ -223,9 +324,12 @@ def _dial_credentials(settings: AgentSettings, clock: Clock, *, secure: bool) ->
     )
 
 
-def _proxy(url: ControlPlaneUrl) -> str | None:
+def control_plane_proxy(
+    url: ControlPlaneUrl, environment: Mapping[str, str] = os.environ
+) -> str | None:
+    """The proxy for the control plane, if there is one. Raises `SettingsError`."""
     try:
-        return proxy_for(url.websocket, os.environ)
+        return proxy_for(url.websocket, environment)
     except ValueError as error:
         raise SettingsError([Problem("proxy", "environment", str(error))]) from error
 

@@ -13,6 +13,7 @@ from pipeops.agent.control_plane import (
     ControlPlaneError,
     ControlPlaneUrl,
     RegistrationRefused,
+    Superseded,
     explain,
 )
 from pipeops.agent.lane import JsonRequests, Lane
@@ -35,6 +36,7 @@ from pipeops.tunnel.websocket import HandshakeRefused, TunnelSocket, dial
 
 log = get_logger(__name__)
 
+DRAIN_STEP = 0.05  # seconds between looks at what is still live
 USER_AGENT = "Go-http-client/1.1"  # what PipeOps control planes know agents by
 
 
@@ -140,11 +142,17 @@ class ControlPlaneConnection:
         self.last_heartbeat: float | None = None
         self.down_since: float | None = None
         self.reconnects = 0
+        self.stopping = False
 
     @property
     def name(self) -> str:
         """Service: shown in logs."""
         return "control plane connection"
+
+    @property
+    def cluster_id(self) -> str:
+        """What the control plane calls this cluster; empty before the first registration."""
+        return self._cluster_id
 
     @property
     def lanes(self) -> list[Lane]:
@@ -156,7 +164,7 @@ class ControlPlaneConnection:
 
         Raises:
             ControlPlaneError: the first registration was refused, or did not succeed in time; or the tunnel was
-                lost and shall not be dialled again.
+                lost and shall not be dialled again; or a newer process of this instance is connected.
         """
         give_up_at = self._loop.time() + self._times.first
         delays = self._backoff()
@@ -175,11 +183,14 @@ class ControlPlaneConnection:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise asyncio.CancelledError
             self._down()
+            if self.stopping:
+                await asyncio.Event().wait()  # drained: nothing is dialled again until cancelled
             self.failures += 1
-            if self.registered and not self._reconnect:
+            if isinstance(error, Superseded) or (self.registered and not self._reconnect):
                 raise error
             left = give_up_at - self._loop.time()
             if not self.registered and (not error.retryable or left <= 0):
+                log.error("failed to register agent", error=str(error))
                 raise error
             delay = max(next(delays), error.retry_after)
             if not error.retryable:
@@ -199,10 +210,12 @@ class ControlPlaneConnection:
         self.down_since = None
         self._cluster_id = success.cluster_id
         log.info(
-            "registered with the control plane",
+            "Agent registered successfully with control plane",
             control_plane=self._url.configured,
+            agent_id=self._identity.agent_id,
             cluster_id=success.cluster_id,
-            cluster=success.name if success.name is not UNSET else "",
+            name=success.name if success.name is not UNSET else "",
+            status=success.status if success.status is not UNSET else "",
             proxy=bool(self._proxy),
         )
 
@@ -282,16 +295,42 @@ class ControlPlaneConnection:
 
     async def _heartbeats(self, lane: Lane, interval: float) -> None:
         while True:
-            heartbeat = Heartbeat(
-                agent_id=self._identity.agent_id,
-                cluster_id=self._cluster_id,
-                metadata=self._facts.heartbeat_metadata(),
-                status="healthy",
-                tunnel_status="connected" if lane.multiplexing.is_set() else "disconnected",
-            )
-            lane.send(Heartbeat.TYPE, heartbeat)
+            tunnel = self._tunnel_enabled and lane.multiplexing.is_set()
+            status = "connected" if tunnel else "disconnected"
+            lane.send(Heartbeat.TYPE, self._heartbeat("healthy", status))
             self.last_heartbeat = self._loop.time()
             await asyncio.sleep(interval)
+
+    def _heartbeat(self, status: str, tunnel_status: str) -> Heartbeat:
+        return Heartbeat(
+            agent_id=self._identity.agent_id,
+            cluster_id=self._cluster_id,
+            metadata=self._facts.heartbeat_metadata(),
+            status=status,
+            tunnel_status=tunnel_status,
+        )
+
+    async def drain(self, seconds: float, busy: Callable[[], int] = lambda: 0) -> None:
+        """Stop in good order: nothing new is taken, what is live may finish, a last heartbeat, close.
+
+        Args:
+            seconds: how long live streams may take.
+            busy: further work under way that is worth waiting for.
+        """
+        self.stopping = True
+        lanes = self.lanes
+        for lane in lanes:
+            lane.go_away()
+        end = self._loop.time() + seconds
+        # Looked at, not told: streams end in many places, and this happens once in a process's life.
+        while self._loop.time() < end and (  # noqa: ASYNC110
+            busy() or any(lane.live_streams for lane in lanes)
+        ):
+            await asyncio.sleep(DRAIN_STEP)
+        for lane in self.lanes:
+            if lane.index == 0 and self.connected:
+                lane.send(Heartbeat.TYPE, self._heartbeat("disconnected", "disconnected"))
+            lane.link.close(1000, "the agent has stopped")
 
     async def _reregister(self, lane: Lane, features: frozenset[Feature]) -> None:
         while True:

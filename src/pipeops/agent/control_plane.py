@@ -51,6 +51,10 @@ class RegistrationRefused(ControlPlaneError):
     retryable = False
 
 
+class Superseded(RegistrationRefused):
+    """A newer process of the same instance is connected: this one must go, or the two would fight for ever."""
+
+
 @dataclass(frozen=True, slots=True)
 class ControlPlaneUrl:
     """The control plane's address as configured, and as dialled."""

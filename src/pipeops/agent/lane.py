@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused
+from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused, Superseded
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.limits import Limits
@@ -100,6 +100,11 @@ class Lane:
         session = self.link.session
         return len(session.streams) if session is not None else 0
 
+    def go_away(self) -> None:
+        """Drain: the control plane opens no new streams here, living ones go on."""
+        if self.link.session is not None:
+            self.link.session.go_away()
+
     # -- LinkOwner -------------------------------------------------------------------------
 
     def on_link_open(self, link: TunnelLink) -> None:
@@ -190,7 +195,8 @@ class Lane:
             return
         log.warning("control plane reports an error", lane=self.index, error=error.error[:512])
         if error.x_code in _FATAL:
-            self.failure = RegistrationRefused(f"the control plane said: {error.error[:512]}")
+            kind = Superseded if error.x_code == "superseded" else RegistrationRefused
+            self.failure = kind(f"the control plane said: {error.error[:512]}")
 
     def _on_unknown(self, message: Envelope) -> None:
         kind = message.type[:64]

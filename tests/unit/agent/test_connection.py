@@ -329,6 +329,55 @@ async def test_nothing_is_left_when_it_is_stopped() -> None:
     assert all(socket.closed is not None for socket in bench.cp.sockets)
 
 
+async def test_the_older_of_two_processes_of_one_instance_says_why_and_stops() -> None:
+    bench = Bench()
+    socket = await bench.registered()
+    bench.cp.refusal = {"error": "a newer process is connected", "x_code": "superseded"}
+    socket.abort("replaced by a newer connection of the same agent instance")
+    await turns(20)
+    bench.cp.answer_registration()
+    with pytest.raises(RegistrationRefused, match="a newer process is connected"):
+        await bench.task
+
+
+async def test_it_drains_says_goodbye_and_dials_no_more() -> None:
+    bench = Bench()
+    socket = await bench.registered()
+    say(socket, "gateway_hello", {"use_yamux": True})
+    busy = [3, 2, 1]
+    await bench.connection.drain(5.0, lambda: busy.pop() if busy else 0)
+    assert busy == []
+    beats = [m for m in socket.messages() if m.type == "heartbeat"]
+    assert b'"status":"disconnected"' in bytes(beats[-1].payload)
+    assert socket.closed == (1000, "the agent has stopped")
+    await turns(20)
+    assert len(bench.cp.sockets) == 1, "nothing is dialled after that"
+    assert not bench.task.done()
+    assert bench.connection.stopping
+    await bench.stop()
+
+
+async def test_streams_that_never_end_do_not_hold_the_stop_up() -> None:
+    bench = Bench()
+    await bench.registered()
+    await bench.connection.drain(0.01, lambda: 1)
+    await turns(5)
+    await bench.stop()
+
+
+async def test_without_the_tunnel_it_registers_and_sends_heartbeats_only() -> None:
+    bench = Bench(tunnel_enabled=False)
+    socket = await bench.registered()
+    say(socket, "gateway_hello", {"use_yamux": True})
+    await turns(2)
+    bench.connection._heartbeats(bench.connection.lanes[0], 1.0).send(None)
+    beats = [m for m in socket.messages() if m.type == "heartbeat"]
+    assert [b'"tunnel_status":"disconnected"' in bytes(beat.payload) for beat in beats] == [
+        True
+    ] * 2
+    await bench.stop()
+
+
 @pytest.mark.parametrize("turn", range(6))
 async def test_a_stop_while_the_tunnel_is_being_lost_is_not_forgotten(turn: int) -> None:
     """As when a supervisor and its children are killed together: the agent must not dial on until it is forced."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused
+from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused, Superseded
 from pipeops.agent.lane import Lane
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.limits import Limits
@@ -164,3 +164,20 @@ async def test_a_message_that_cannot_be_handled_does_not_end_the_tunnel() -> Non
     assert socket.closed is None
     say(made, "ping", {}, "p1")
     assert socket.types() == ["pong"]
+
+
+async def test_going_away_needs_a_session_and_refuses_new_streams() -> None:
+    made, _, _ = lane()
+    made.go_away()
+    say(made, "gateway_hello", {"use_yamux": True})
+    made.go_away()
+    session = made.link.session
+    assert session is not None
+    assert session.terminated is None
+
+
+async def test_a_newer_process_of_the_instance_is_told_apart_from_other_refusals() -> None:
+    made, _, _ = lane()
+    say(made, "error", {"error": "newer", "x_code": "superseded"})
+    made.link.abort("gone")
+    assert isinstance(made.failure, Superseded)

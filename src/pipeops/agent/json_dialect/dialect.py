@@ -7,6 +7,7 @@ from datetime import datetime
 from pipeops.agent.json_dialect.exchange import Pool
 from pipeops.agent.json_dialect.requests import Backend, LaneRequests
 from pipeops.agent.lane import Lane
+from pipeops.agent.policy.guard import PolicyGuard
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.protocol.messages.envelope import Envelope
 from pipeops.protocol.messages.payload import Payload
@@ -42,7 +43,7 @@ class JsonDialect:
     certificate of the agent: a request without credentials must reach the API server as nobody's.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - built once, by the composition root
         self,
         pool: Pool,
         identity: IdentityRule,
@@ -50,6 +51,7 @@ class JsonDialect:
         host: str,
         wall: Callable[[], datetime],
         base_path: bytes = b"",
+        policy: PolicyGuard | None = None,
         max_waiting: int = MAX_WAITING,
         max_buffered: int = MAX_BUFFERED,
         loop: asyncio.AbstractEventLoop | None = None,
@@ -62,6 +64,7 @@ class JsonDialect:
             budget=Budget(max_waiting),
             max_buffered=max_buffered,
             wall=wall,
+            policy=policy,
             call_later=(loop or asyncio.get_running_loop()).call_later,
         )
         self._lanes: dict[Lane, LaneRequests] = {}

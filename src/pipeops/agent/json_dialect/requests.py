@@ -9,6 +9,8 @@ from functools import partial
 from pipeops.agent.json_dialect.answer import Answer, AnswerLane, BufferedAnswer, StreamedAnswer
 from pipeops.agent.json_dialect.exchange import JsonExchange, Pool
 from pipeops.agent.json_dialect.impersonation import check_impersonation
+from pipeops.agent.policy.guard import PolicyGuard, PolicyRefused, user_of
+from pipeops.agent.policy.rules import User
 from pipeops.agent.proxy.identity import IdentityRefused, IdentityRule
 from pipeops.protocol.exchange.events import (
     Aborted,
@@ -48,6 +50,7 @@ class Backend:
         base_path: path of the API server's URL, without a slash at its end.
         budget: bytes that answers and bodies may keep waiting, all together.
         max_buffered: largest answer given in one message.
+        policy: what the cluster allows; None for everything.
     """
 
     pool: Pool
@@ -58,6 +61,7 @@ class Backend:
     max_buffered: int
     wall: Callable[[], datetime]
     call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle]
+    policy: PolicyGuard | None = None
 
 
 class LaneRequests:
@@ -170,8 +174,11 @@ class LaneRequests:
         )
         answer = self._answer(exchange, streamed=incoming.streamed_answer)
         try:
-            check_impersonation(head.headers, backend.identity)
-        except IdentityRefused as refusal:
+            principal = check_impersonation(head.headers, backend.identity)
+            if backend.policy is not None:
+                user = user_of(principal) if principal is not None else User(known=False)
+                backend.policy.check_request(head.method, head.target, user)
+        except (IdentityRefused, PolicyRefused) as refusal:
             self._refuse(request_id, answer, str(refusal))
             return
         if len(self._live) >= MAX_REQUESTS:

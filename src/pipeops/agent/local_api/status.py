@@ -26,6 +26,7 @@ class Connection(Protocol):
     down_since: float | None
     last_heartbeat: float | None
     failures: int
+    stopping: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,8 @@ class StatusPages:
 
     def _not_ready(self) -> str:
         connection = self.connection
+        if connection.stopping:
+            return "the agent is stopping"
         if not connection.registered:
             return "not registered with the control plane yet"
         if connection.connected or connection.down_since is None:

@@ -1,10 +1,13 @@
 """Messages of one lane: what starts, what is rejected, what is ignored."""
 
+import base64
 from typing import Any
 
 import pytest
 
 from pipeops.agent.json_dialect import requests as module
+from pipeops.agent.policy.document import parse
+from pipeops.agent.policy.guard import PolicyGuard
 from tests.unit.agent.json_dialect.bench import Bench, front, message
 
 
@@ -86,6 +89,41 @@ def test_nobody_is_impersonated_whom_the_cluster_refuses(
     bench.ask(path="/x", headers=headers, supports_response_streaming=streamed)
     assert bench.pool.requests == []
     assert bench.lane.sent[0][2]["status"] == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "path", "rule"),
+    [
+        ({}, "/api/v1/secrets", "no-secrets"),
+        ({}, "/api/v1//secrets", "cannot be applied"),
+        ({"Impersonate-User": "eve"}, "/api/v1/pods", "not-eve"),
+        ({}, "/api/v1/pods", "not-eve"),
+    ],
+)
+def test_the_clusters_policy_counts_in_this_dialect_too(
+    headers: dict[str, Any], path: str, rule: str
+) -> None:
+    policy = parse(
+        {
+            "version": 1,
+            "deny": [
+                {"name": "no-secrets", "resources": ["secrets"]},
+                {"name": "not-eve", "users": ["eve"]},
+            ],
+        },
+        "test",
+    )
+    bench = Bench(policy=PolicyGuard(policy))
+    bench.ask(path=path, headers=headers, supports_response_streaming=True)
+    assert bench.pool.requests == []
+    assert bench.lane.sent[0][2]["status"] == 403
+    assert rule in str(bench.lane.sent) or rule in str(
+        base64.b64decode(
+            str(bench.lane.sent[1][2].get("data") or bench.lane.sent[1][2].get("body"))
+        )
+    )
+    bench.ask("r2", path="/api/v1/pods", headers={"Impersonate-User": "ada"})
+    assert len(bench.pool.requests) == 1
 
 
 def test_a_deadline_ends_the_exchange() -> None:

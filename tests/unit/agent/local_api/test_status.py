@@ -18,6 +18,7 @@ class Connection:
     connected: bool = True
     registered: bool = True
     down_since: float | None = None
+    stopping: bool = False
     last_heartbeat: float | None = 98.0
     failures: int = 0
 
@@ -74,3 +75,9 @@ def test_the_version_says_what_runs_here() -> None:
     shown = body(pages(Connection()).show_version())
     assert shown["implementation"] == "python"
     assert shown["go_version"].startswith("python3.")
+
+
+def test_it_is_not_ready_while_it_stops() -> None:
+    answer = pages(Connection(stopping=True)).ready()
+    assert answer.status == 503
+    assert body(answer)["reason"] == "the agent is stopping"
