@@ -12,7 +12,13 @@ from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.control import ErrorMessage, Ping, Pong, ProtocolFallback, StreamEnd
 from pipeops.protocol.messages.envelope import Envelope
-from pipeops.protocol.messages.negotiation import GatewayHello, GatewayHelloAck
+from pipeops.protocol.messages.negotiation import (
+    FEATURES_HEADER,
+    Feature,
+    GatewayHello,
+    GatewayHelloAck,
+    parse_features,
+)
 from pipeops.protocol.messages.payload import MessageRejected, Payload
 from pipeops.protocol.messages.registration import Register, RegisterSuccess
 from pipeops.protocol.mux.session import Role
@@ -53,6 +59,7 @@ class Lane:
         wall: Callable[[], datetime],
     ) -> None:
         self.index = index
+        self._limits = limits
         self._acceptor = acceptor
         self._json = json_requests
         self._wall = wall
@@ -181,8 +188,14 @@ class Lane:
     def _on_hello(self, hello: GatewayHello) -> None:
         if hello.use_yamux and not self.multiplexing.is_set():
             self.send(GatewayHelloAck.TYPE, GatewayHelloAck(use_yamux=True))
-            self.link.start_session()
+            self.link.start_session(self._session_limits())
             self.multiplexing.set()
+
+    def _session_limits(self) -> Limits:
+        """A control plane that is not ours multiplexes with hashicorp/yamux, as far as is known."""
+        if Feature.NATIVE in parse_features(self.link.header(FEATURES_HEADER)):
+            return self._limits
+        return self._limits.towards_hashicorp()
 
     def _on_error(self, error: ErrorMessage) -> None:
         if error.asks_to_register:

@@ -322,8 +322,11 @@ class AgentPeer:
         # Others may know no multiplexing: until they acknowledge it, binary messages are messages.
 
     def _on_hello_ack(self, link: TunnelLink) -> None:
-        if self._lane is not None and link.session is None:
-            link.start_session()
+        lane = self._lane
+        if lane is not None and link.session is None:
+            # Only agents of ours are known to multiplex with our own code; the others use hashicorp/yamux.
+            limits = self._context.limits
+            link.start_session(limits if lane.instance.native else limits.towards_hashicorp())
 
     def _attach_lane(self, link: TunnelLink) -> None:
         registry = self._context.registry

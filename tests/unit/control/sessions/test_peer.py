@@ -118,6 +118,18 @@ async def test_a_go_agent_gets_nothing_of_ours() -> None:
         peer.link.abort("end of test")
 
 
+@pytest.mark.parametrize("native", [True, False])
+async def test_only_our_own_agents_are_not_taken_for_hashicorp_yamux(native: bool) -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        peer, _ = Context(scope).peer()
+        await say(peer, "register", NATIVE if native else {"agent_id": "a1"})
+        await say(peer, "gateway_hello_ack", {"use_yamux": True}, None)
+        assert peer.link.session is not None
+        limits = peer.link.session.limits
+        assert (limits.acknowledge_at_once, limits.finish_alone) == (not native, not native)
+        peer.link.abort("end of test")
+
+
 async def test_a_second_agent_identity_is_refused_while_the_first_is_connected() -> None:
     """threats.md S-13."""
     async with TaskScope("test", on_error=OnError.CANCEL) as scope:
