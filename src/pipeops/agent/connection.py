@@ -9,12 +9,14 @@ from typing import Protocol
 
 from msgspec import UNSET
 
+from pipeops import __version__
 from pipeops.agent.control_plane import (
     ControlPlaneError,
     ControlPlaneUrl,
     RegistrationRefused,
     explain,
 )
+from pipeops.agent.gateway import Gateway, GatewayRefused, gateway_of
 from pipeops.agent.lane import JsonRequests, Lane
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.limits import Limits
@@ -125,7 +127,7 @@ class ControlPlaneConnection:
         self._json = json_requests
         self._limits = limits
         self._ssl = ssl_context
-        self._proxy = proxy_for(url.websocket, environment)
+        self._environment = environment
         self._backoff = backoff
         self._wall = wall
         self._times = times or ConnectionTimes()
@@ -134,6 +136,7 @@ class ControlPlaneConnection:
         self._dial_socket = dial
         self._loop = asyncio.get_running_loop()
         self._cluster_id = ""
+        self._gateway: Gateway | None = None
         self._lanes: dict[int, Lane] = {}
         self.connected = False
         self.registered = False
@@ -201,7 +204,7 @@ class ControlPlaneConnection:
             control_plane=self._url.configured,
             cluster_id=success.cluster_id,
             cluster=success.name if success.name is not UNSET else "",
-            proxy=bool(self._proxy),
+            proxy=proxy_for(self._url.websocket, self._environment) is not None,
         )
 
     def _down(self) -> None:
@@ -212,14 +215,48 @@ class ControlPlaneConnection:
     # -- one connection --------------------------------------------------------------------
 
     async def _connect(self) -> tuple[Lane, frozenset[Feature], RegisterSuccess]:
+        gateway = self._gateway
+        if gateway is not None:
+            self._gateway = None  # unless it works again: else the control plane names another
+            try:
+                return await self._enter(gateway)
+            except ControlPlaneError as error:
+                log.info("gateway not available, registering anew", error=str(error))
+        lane, features, success = await self._register_anew()
+        gateway = self._gateway_of(success)
+        if gateway is None:
+            return lane, features, success
+        lane.link.close(1000, "")
+        return await self._enter(gateway)
+
+    async def _register_anew(self) -> tuple[Lane, frozenset[Feature], RegisterSuccess]:
         lane = self._lane(0)
-        headers = {"Authorization": f"Bearer {self._token()}", "User-Agent": USER_AGENT}
-        features = await self._dial(lane, headers)
+        features = await self._dial(lane, self._url, self._authorization())
         try:
             return lane, features, await self._register(lane, features)
         except BaseException:
             lane.link.close(1000, "registration did not succeed")
             raise
+
+    def _gateway_of(self, success: RegisterSuccess) -> Gateway | None:
+        if not self._tunnel_enabled:
+            return None
+        try:
+            return gateway_of(success, self._url, __version__)
+        except GatewayRefused as refusal:
+            log.warning("gateway refused, staying with the control plane", reason=str(refusal))
+            return None
+
+    async def _enter(self, gateway: Gateway) -> tuple[Lane, frozenset[Feature], RegisterSuccess]:
+        """Dial a gateway: there nobody registers, token and query tell who we are."""
+        lane = self._lane(0)
+        features = await self._dial(lane, gateway.url, self._authorization())
+        self._gateway = gateway
+        log.info("tunnel is at the gateway", gateway=gateway.url.configured)
+        return lane, features, gateway.success
+
+    def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token()}", "User-Agent": USER_AGENT}
 
     async def _register(self, lane: Lane, features: frozenset[Feature]) -> RegisterSuccess:
         native = Feature.NATIVE in features
@@ -229,22 +266,30 @@ class ControlPlaneConnection:
         return await lane.register(register, request_id, seconds=self._times.register)
 
     def _lane(self, index: int) -> Lane:
-        lane = Lane(index, self._limits, self._acceptor, self._json, wall=self._wall)
-        self._lanes[index] = lane
+        lane = self._lanes[index] = self._make_lane(index)
         return lane
 
-    async def _dial(self, lane: Lane, headers: Mapping[str, str]) -> frozenset[Feature]:
+    def _make_lane(self, index: int) -> Lane:
+        return Lane(index, self._limits, self._acceptor, self._json, wall=self._wall)
+
+    async def _dial(
+        self, lane: Lane, url: ControlPlaneUrl, headers: Mapping[str, str]
+    ) -> frozenset[Feature]:
+        proxy = proxy_for(url.websocket, self._environment)
+        context = self._ssl
+        if url.secure and context is None:  # a secure gateway behind a cleartext control plane
+            context = ssl.create_default_context()
         try:
             socket = await self._dial_socket(
                 lane.link,
-                self._url.websocket,
+                url.websocket,
                 headers=headers,
-                ssl_context=self._ssl,
-                proxy=self._proxy,
+                ssl_context=context if url.secure else None,
+                proxy=proxy,
                 handshake_timeout=self._times.handshake,
             )
         except (HandshakeRefused, OSError, TimeoutError) as error:
-            raise explain(error, self._url, self._proxy) from error
+            raise explain(error, url, proxy) from error
         return parse_features(socket.header(FEATURES_HEADER))
 
     async def _serve(
@@ -260,8 +305,9 @@ class ControlPlaneConnection:
             interval = min(max(float(success.x_heartbeat_interval_seconds), 1.0), 3600.0)
         try:
             group.create_task(self._heartbeats(lane, interval), name="heartbeat")
-            # Asked for while the first registration was on its way: answered by now.
-            lane.reregister.clear()
+            if self._gateway is None:
+                # Asked for while the first registration was on its way: answered by now.
+                lane.reregister.clear()
             group.create_task(self._reregister(lane, features), name="reregister")
             if (
                 success.x_session_secret is not UNSET
@@ -296,8 +342,29 @@ class ControlPlaneConnection:
             await lane.reregister.wait()
             lane.reregister.clear()
             log.warning("the control plane asks to register again")
-            success = await self._register(lane, features)
+            if self._gateway is None:
+                success = await self._register(lane, features)
+            else:
+                success = await self._register_beside(self._gateway)
             self._cluster_id = success.cluster_id
+
+    async def _register_beside(self, gateway: Gateway) -> RegisterSuccess:
+        """Register at the control plane while the tunnel stays at its gateway, unless it shall move.
+
+        Raises:
+            ControlPlaneError: the tunnel moves, or the registration failed; the next connection begins anew.
+        """
+        lane = self._make_lane(0)
+        features = await self._dial(lane, self._url, self._authorization())
+        try:
+            success = await self._register(lane, features)
+        finally:
+            lane.link.close(1000, "")
+        new = self._gateway_of(success)
+        self._gateway = new
+        if new is None or new.url != gateway.url:
+            raise ControlPlaneError("the control plane moves the tunnel")
+        return success
 
     async def _keep_lane(self, index: int, secret: str) -> None:
         delays = self._backoff()
@@ -311,7 +378,7 @@ class ControlPlaneConnection:
                 SESSION_HEADER: secret,
             }
             try:
-                await self._dial(lane, headers)
+                await self._dial(lane, self._url, headers)
                 await lane.lost.wait()
                 log.info("lane lost", lane=index, reason=str(lane.failure))
                 if lane.multiplexing.is_set():

@@ -162,6 +162,7 @@ class ControlPlane:
             heartbeat_interval=self._settings.heartbeat_interval,
             now=self._now,
             wall=self._clock.now,
+            gateway_url=self._settings.gateway_url,
         )
         router = Router(
             authenticator=self.authenticator,

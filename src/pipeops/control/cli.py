@@ -55,6 +55,11 @@ def _address(_context: click.Context, _option: click.Parameter, value: str) -> t
     default=5.0,
     help="Seconds, told to agents.",
 )
+@click.option(
+    "--gateway-url",
+    default="",
+    help="Send Go agents to this WebSocket URL after they registered, for example wss://HOST:PORT/ws.",
+)
 @click.option("--access-log/--no-access-log", default=True, help="One log line for each request.")
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info"
@@ -79,6 +84,7 @@ def command(**options: Any) -> None:
         tls_cert=cert,
         tls_key=key,
         heartbeat_interval=options["heartbeat_interval"],
+        gateway_url=options["gateway_url"],
         access_log=options["access_log"],
         log_level=options["log_level"],
         log_format=options["log_format"],

@@ -15,6 +15,8 @@ class ControlSettings:
         tls_cert, tls_key: PEM files; both or neither. Without them the port speaks cleartext.
         heartbeat_interval: seconds, told to our agents when they register.
         max_streams: live requests of one agent's lane.
+        gateway_url: WebSocket URL that Go agents are sent to after they registered, usually this port's /ws;
+            empty: they stay where they registered, which loses fewer features (reference protocol §9.1).
         access_log: write a line for each request.
     """
 
@@ -26,6 +28,7 @@ class ControlSettings:
     tls_key: Path | None = None
     heartbeat_interval: float = 5.0
     max_streams: int = 8192
+    gateway_url: str = ""
     access_log: bool = True
     log_level: str = "info"
     log_format: str = "auto"

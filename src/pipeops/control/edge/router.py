@@ -11,7 +11,7 @@ from pipeops.control.edge.connection import ClientConnection
 from pipeops.control.edge.exchange import Client, ClientRequest, Exchange
 from pipeops.control.edge.kube import KubeExchange, is_watch
 from pipeops.control.edge.permit import Permit
-from pipeops.control.sessions.acceptor import AGENT_PATH, AgentAcceptor
+from pipeops.control.sessions.acceptor import AGENT_PATH, GATEWAY_PATH, AgentAcceptor
 from pipeops.control.sessions.registry import AgentInstance, SessionRegistry
 from pipeops.control.store.errors import NotFound, StoreError
 from pipeops.protocol.errors import SessionClosed, StreamLimitReached
@@ -88,8 +88,8 @@ class Router:
         if target.startswith(KUBE_PREFIX):
             return self._open_kube(request, connection)
         path = target.partition(b"?")[0]
-        if path == AGENT_PATH:
-            self._accept_agent(request, connection)
+        if path in (AGENT_PATH, GATEWAY_PATH):
+            self._accept_agent(request, connection, gateway=path == GATEWAY_PATH)
             return None
         if path in (b"/health", b"/healthz", b"/ready", b"/readyz"):
             self._answer_health(connection, ready=path.startswith(b"/ready"))
@@ -238,14 +238,16 @@ class Router:
 
     # -- agents ----------------------------------------------------------------------------
 
-    def _accept_agent(self, request: ClientRequest, connection: ClientConnection) -> None:
+    def _accept_agent(
+        self, request: ClientRequest, connection: ClientConnection, *, gateway: bool
+    ) -> None:
         if (request.block.upgrade or b"").lower() != b"websocket":
             connection.fail(426, "this is the agents' WebSocket endpoint", Hop.CONTROL_PLANE)
             return
-        self._later(connection, self._authenticate_agent(request, connection))
+        self._later(connection, self._authenticate_agent(request, connection, gateway=gateway))
 
     async def _authenticate_agent(
-        self, request: ClientRequest, connection: ClientConnection
+        self, request: ClientRequest, connection: ClientConnection, *, gateway: bool
     ) -> None:
         try:
             grant = await self._acceptor.authenticate(request.block.authorization)
@@ -261,7 +263,7 @@ class Router:
             transport, received = connection.take_over()
         except ConnectionResetError:
             return
-        self._acceptor.accept(transport, received, request.block, grant)
+        self._acceptor.accept(transport, received, request.block, grant, gateway=gateway)
 
     # -- the rest --------------------------------------------------------------------------
 

@@ -24,6 +24,9 @@ from pipeops.runtime.tasks import TaskScope
 from pipeops.tunnel import websocket
 
 AGENT_PATH = b"/api/v1/clusters/agent/ws"
+GATEWAY_PATH = (
+    b"/ws"  # where agents go that a registration sent to a gateway (reference protocol §1.1)
+)
 
 
 @dataclass(slots=True)
@@ -39,6 +42,7 @@ class AgentAcceptor:
     heartbeat_interval: float
     now: Callable[[], float]
     wall: Callable[[], datetime]
+    gateway_url: str = ""
 
     async def authenticate(self, authorization: bytes | None) -> ClusterGrant:
         """The grant of the `Authorization: Bearer` value an agent sent.
@@ -57,6 +61,8 @@ class AgentAcceptor:
         received: bytes,
         block: HeaderBlock,
         grant: ClusterGrant,
+        *,
+        gateway: bool = False,
     ) -> None:
         """Answer 101 and let an AgentPeer own the socket."""
 
@@ -68,11 +74,13 @@ class AgentAcceptor:
                 secret=_text(block, SESSION_HEADER),
                 dialled_instance=_text(block, INSTANCE_HEADER),
                 dialled_epoch=_number(block, EPOCH_HEADER, 1 << 62),
+                gateway=gateway,
             )
             return peer.link
 
         features = format_features((Feature.NATIVE, Feature.NO_SERVICE_ACCOUNT_TOKEN))
-        websocket.accept(transport, received, make_peer, {FEATURES_HEADER: features})
+        headers = {} if gateway else {FEATURES_HEADER: features}
+        websocket.accept(transport, received, make_peer, headers)
 
 
 def _text(block: HeaderBlock, name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from pipeops.control.auth.grants import ClusterGrant
 from pipeops.control.sessions.registry import AgentInstance, Lane, SessionRegistry
@@ -36,6 +36,7 @@ PROMPT_INTERVAL = 30.0  # seconds between two such questions
 LANES = 2  # performance.md §4: two lanes keep small requests quick beside a bulk transfer
 SEEN_INTERVAL = 30.0  # seconds between writes of "last seen" to the store
 UNKNOWN_INSTANCE = "default"
+UNKNOWN_AGENT = "unregistered"  # at the gateway, of a cluster whose agent never registered here
 
 
 class ClusterDirectory(Protocol):
@@ -86,6 +87,10 @@ class PeerContext(Protocol):
         """Seconds."""
 
     @property
+    def gateway_url(self) -> str:
+        """Where agents that are not ours go after their registration; empty: they stay."""
+
+    @property
     def now(self) -> Callable[[], float]:
         """Seconds of the process clock."""
 
@@ -106,7 +111,9 @@ class AgentPeer:
         secret: str,
         dialled_instance: str,
         dialled_epoch: int,
+        gateway: bool = False,
     ) -> None:
+        self._gateway = gateway
         self._context = context
         self._grant = grant
         self._lane_index = lane_index
@@ -129,6 +136,10 @@ class AgentPeer:
         self._grant.on_revoked.add(self._revoked)
         if self._lane_index:
             self._attach_lane(link)
+            return
+        if self._gateway:
+            self._registering = True
+            self._context.scope.spawn(self._enter_gateway(link), name="gateway")
             return
         self._timer = asyncio.get_running_loop().call_later(PROMPT_AFTER, self._quiet)
 
@@ -175,7 +186,7 @@ class AgentPeer:
                 lane.keep_end(message.decode(StreamEnd))
             case Heartbeat.TYPE:
                 self._on_heartbeat(message.decode(Heartbeat))
-            case Register.TYPE if not self._lane_index:
+            case Register.TYPE if not (self._lane_index or self._gateway):
                 self._waiting = (message, message.decode(Register))
                 if not self._registering:
                     self._context.scope.spawn(self._register(link), name="register")
@@ -256,7 +267,8 @@ class AgentPeer:
         if self._timer is not None:
             self._timer.cancel()
         self._answer(message, instance)
-        self._hello(link)
+        if self._gateway_url(instance) is UNSET:
+            self._hello(link)
         facts: dict[str, object] = {
             "k8s_version": register.k8s_version[:64],
             "agent_version": register.agent_version[:64],
@@ -272,6 +284,27 @@ class AgentPeer:
             dialect="native" if native else "pipeops",
             version=instance.version,
         )
+
+    async def _enter_gateway(self, link: TunnelLink) -> None:
+        """At the gateway nobody registers: the token says whose agent this is (reference protocol §1.1)."""
+        grant, context = self._grant, self._context
+        try:
+            agent_id = await context.directory.bind_agent(grant.cluster_id, UNKNOWN_AGENT)
+            instance = self._instance(Register(agent_id=agent_id), native=False)
+            instance.credential = await context.credentials.registered(grant.cluster_id, None)
+        except StoreError as error:
+            self._log.warning("agent cannot be admitted now", error=str(error))
+            link.close(1013, "try again later")
+            return
+        finally:
+            self._registering = False
+        lane = context.registry.attach(instance, link) if link.is_open and grant.valid else None
+        if lane is None:
+            link.close(1013, "try again later")
+            return
+        self._lane = lane
+        self._hello(link)
+        self._log.info("agent arrived at the gateway", agent=agent_id)
 
     def _instance(self, register: Register, *, native: bool) -> AgentInstance:
         dialled_instance, dialled_epoch = self._dialled
@@ -298,6 +331,7 @@ class AgentPeer:
             cluster_uuid=grant.cluster_id,
             name=grant.cluster_name,
             status="active",
+            gateway_ws_url=self._gateway_url(instance),
             x_session_secret=instance.secret if instance.native else UNSET,
             x_heartbeat_interval_seconds=self._context.heartbeat_interval
             if instance.native
@@ -305,6 +339,11 @@ class AgentPeer:
             x_lanes=LANES if instance.native else UNSET,
         )
         self._send(RegisterSuccess.TYPE, success, request_id=message.request_id)
+
+    def _gateway_url(self, instance: AgentInstance) -> str | UnsetType:
+        """Only agents that are not ours are sent there: ours has two lanes here instead."""
+        url = self._context.gateway_url
+        return url if url and not instance.native else UNSET
 
     def _hello(self, link: TunnelLink) -> None:
         hello = GatewayHello(
@@ -376,8 +415,8 @@ class AgentPeer:
 
     def _ask_to_register(self) -> None:
         now = self._context.now()
-        if now - self._prompted < PROMPT_INTERVAL or self._lane_index:
-            return
+        if now - self._prompted < PROMPT_INTERVAL or self._lane_index or self._gateway:
+            return  # Go agents at a gateway would lose their identity (reference protocol §4.4)
         self._prompted = now
         # Go agents look for these words (§4.4); ours for the code.
         error = ErrorMessage(error="cluster not registered", x_code="not_registered")
