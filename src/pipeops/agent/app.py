@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import uvloop
 
 from pipeops import __version__
+from pipeops.agent.cluster_targets import ClusterTargets
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Identity
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.facts import ClusterFacts
@@ -81,11 +82,16 @@ async def _main(settings: AgentSettings) -> None:
             # The PipeOps dialect brings its own credentials: its connections must be nobody's before.
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits)
-            connection = _connection(settings, clock, access, identity, pool, json_pool, streams)
+            targets = ClusterTargets.build(access, streams, now=clock.monotonic, limits=limits)
+            connection = _connection(
+                settings, clock, access, identity, pool, json_pool, targets, streams
+            )
             services: list[Service] = [
                 _local_server(settings, clock, connection),
                 pool,
                 json_pool,
+                targets.services,
+                targets.connector,
                 connection,
             ]
             supervisor = Supervisor(services, stop_timeout=settings.shutdown_timeout)
@@ -150,6 +156,7 @@ def _connection(
     identity: Identity,
     pool: UpstreamPool,
     json_pool: UpstreamPool,
+    targets: ClusterTargets,
     streams: TaskScope,
 ) -> ControlPlaneConnection:
     try:
@@ -184,13 +191,19 @@ def _connection(
         settings.token.reveal,
         identity,
         facts,
-        StreamAcceptor({StreamKind.KUBE_API: proxy} if settings.tunnel_enabled else {}, _report),
+        StreamAcceptor(
+            {StreamKind.KUBE_API: proxy} if settings.tunnel_enabled else {},
+            _report,
+            targets.version1 if settings.tunnel_enabled else None,
+        ),
         JsonDialect(
             json_pool,
             rule,
             host=access.authority,
             wall=clock.now,
             base_path=access.base_path.encode(),
+            services=targets.services if settings.tunnel_enabled else None,
+            connector=targets.connector if settings.tunnel_enabled else None,
         ),
         limits=Limits(
             keepalive_interval=settings.ping_interval, keepalive_timeout=settings.silence_timeout

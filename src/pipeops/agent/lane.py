@@ -64,6 +64,7 @@ class Lane:
         self._json = json_requests
         self._wall = wall
         self._unknown: set[str] = set()
+        self._peer_is_native = False
         self._answer: asyncio.Future[RegisterSuccess] | None = None
         self._request_id = ""
         self._loop = asyncio.get_running_loop()
@@ -137,8 +138,10 @@ class Lane:
         self.lost.set()
 
     def on_stream(self, link: TunnelLink, stream: Stream) -> StreamSink | None:
-        """LinkOwner: a request."""
-        return self._acceptor.accept(stream, self._announce)
+        """LinkOwner: a request, or from control planes that are not ours a connection to a Service."""
+        if self._peer_is_native:
+            return self._acceptor.accept(stream, self._announce)
+        return self._acceptor.accept_version1(stream, self._announce)
 
     def on_sink_error(self, link: TunnelLink, stream: Stream, error: Exception) -> None:
         """LinkOwner: a request's sink failed; a bug of ours that ends this request only."""
@@ -193,9 +196,8 @@ class Lane:
 
     def _session_limits(self) -> Limits:
         """A control plane that is not ours multiplexes with hashicorp/yamux, as far as is known."""
-        if Feature.NATIVE in parse_features(self.link.header(FEATURES_HEADER)):
-            return self._limits
-        return self._limits.towards_hashicorp()
+        self._peer_is_native = Feature.NATIVE in parse_features(self.link.header(FEATURES_HEADER))
+        return self._limits if self._peer_is_native else self._limits.towards_hashicorp()
 
     def _on_error(self, error: ErrorMessage) -> None:
         if error.asks_to_register:
