@@ -34,6 +34,23 @@ class Answered(Protocol):
         """Nothing will be answered any more."""
 
 
+class Relayed(Protocol):
+    """A relayed WebSocket."""
+
+    def on_relayed(self, message: Envelope) -> None:
+        """A message about it.
+
+        Raises:
+            RemoteProtocolError: it makes no sense.
+        """
+
+    def broken(self, reason: str) -> None:
+        """The agent sent something unusable."""
+
+    def on_lost(self) -> None:
+        """Nothing will come any more."""
+
+
 class JsonLane:
     """A `JsonAnswers`: routes by request id; answers to unknown ids are late ones and dropped."""
 
@@ -41,6 +58,7 @@ class JsonLane:
         self._lane = lane
         self._wall = wall
         self._live: dict[str, Answered] = {}
+        self._relays: dict[str, Relayed] = {}
         self.budget = budget
         self.raw: object | None = None  # what the user of raw streams knows of this lane
         self.outbox = Outbox(lane.link)
@@ -49,15 +67,20 @@ class JsonLane:
     @property
     def full(self) -> bool:
         """No further request fits."""
-        return len(self._live) >= MAX_REQUESTS
+        return len(self._live) + len(self._relays) >= MAX_REQUESTS
 
     def add(self, request_id: str, exchange: Answered) -> None:
         """Route the answers of this id."""
         self._live[request_id] = exchange
 
+    def add_relay(self, relay_id: str, relay: Relayed) -> None:
+        """Route the messages of this id."""
+        self._relays[relay_id] = relay
+
     def remove(self, request_id: str) -> None:
-        """The exchange is over; what still comes is dropped."""
+        """The exchange or relay is over; what still comes is dropped."""
         self._live.pop(request_id, None)
+        self._relays.pop(request_id, None)
 
     def send(self, payload: Payload, request_id: str) -> None:
         """Send one message."""
@@ -70,7 +93,15 @@ class JsonLane:
 
     def on_answer(self, message: Envelope) -> None:
         """JsonAnswers: one message of the agent."""
-        exchange = self._live.get(message.request_id or "")
+        request_id = message.request_id or ""
+        relay = self._relays.get(request_id)
+        if relay is not None:
+            try:
+                relay.on_relayed(message)
+            except RemoteProtocolError as error:
+                relay.broken(str(error))
+            return
+        exchange = self._live.get(request_id)
         if exchange is None:
             return
         try:
@@ -86,3 +117,6 @@ class JsonLane:
         live, self._live = self._live, {}
         for exchange in live.values():
             exchange.on_lost()
+        relays, self._relays = self._relays, {}
+        for relay in relays.values():
+            relay.on_lost()
