@@ -52,6 +52,10 @@ NO_HALF_CLOSE = (
     "this agent has no multiplexed tunnel, so the end of standard input cannot be sent: "
     "leave out -i, or use -it; or update the agent"
 )
+NO_RELAYS = (
+    "exec, attach, cp and port-forward need a multiplexed tunnel or relayed WebSockets, and this agent has "
+    "neither; update it, or install pipeops-agent"
+)
 NO_SPDY = (
     "this agent has no multiplexed tunnel: only WebSocket clients can exec, attach and port-forward"
 )
@@ -77,6 +81,9 @@ class RelayKube:
         key = block.value(b"sec-websocket-key")
         if block.upgrade != b"websocket" or key is None:
             client.fail(501, NO_SPDY, Hop.AGENT)
+            return None
+        if WebSocketStart.TYPE in requests.unknown:
+            client.fail(501, NO_RELAYS, Hop.AGENT)
             return None
         offered = [
             part.strip() for part in (block.value(b"sec-websocket-protocol") or b"").split(b",")

@@ -200,6 +200,8 @@ class AgentPeer:
             case ProtocolFallback.TYPE:
                 unknown = message.decode(ProtocolFallback).unknown_type
                 self._log.warning("agent does not know a message", message_type=unknown[:64])
+                if lane is not None and lane.answers is not None:
+                    lane.answers.on_unknown(unknown[:64])
             case "pong" | "backpressure":
                 pass
             case _:

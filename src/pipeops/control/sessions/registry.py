@@ -56,6 +56,9 @@ class JsonAnswers(Protocol):
     def on_answer(self, message: Envelope) -> None:
         """A proxy_* message of the agent."""
 
+    def on_unknown(self, kind: str) -> None:
+        """The agent does not know messages of this type."""
+
     def on_lost(self) -> None:
         """The agent is gone: nothing will be answered any more."""
 

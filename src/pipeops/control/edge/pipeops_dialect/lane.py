@@ -11,10 +11,12 @@ from pipeops.protocol.exchange.pipeops import read_answer
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.envelope import Envelope
 from pipeops.protocol.messages.payload import Payload
+from pipeops.protocol.messages.relaying import WebSocketStart
 from pipeops.runtime.budget import Budget
 from pipeops.tunnel.outbox import Outbox
 
 MAX_REQUESTS = 1024  # under way on one lane; Go agents know no limit
+MAX_UNKNOWN = 32
 
 
 class Answered(Protocol):
@@ -59,6 +61,7 @@ class JsonLane:
         self._wall = wall
         self._live: dict[str, Answered] = {}
         self._relays: dict[str, Relayed] = {}
+        self.unknown: set[str] = set()  # types the agent said it does not know
         self.budget = budget
         self.raw: object | None = None  # what the user of raw streams knows of this lane
         self.outbox = Outbox(lane.link)
@@ -109,6 +112,14 @@ class JsonLane:
                 exchange.on_event(event)
         except RemoteProtocolError as error:
             exchange.broken(str(error))
+
+    def on_unknown(self, kind: str) -> None:
+        """JsonAnswers: the agent knows no such messages; those that wait for an answer to one wait in vain."""
+        if len(self.unknown) < MAX_UNKNOWN:
+            self.unknown.add(kind)
+        if kind == WebSocketStart.TYPE:
+            for relay in list(self._relays.values()):
+                relay.broken("it knows no relayed WebSockets")
 
     def on_lost(self) -> None:
         """JsonAnswers: the lane is gone."""
