@@ -82,7 +82,7 @@ async def _main(settings: AgentSettings) -> None:
             # The PipeOps dialect brings its own credentials: its connections must be nobody's before.
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits)
-            targets = ClusterTargets.build(access, streams, now=clock.monotonic, limits=limits)
+            targets = _targets(settings, clock, access, streams)
             connection = _connection(
                 settings, clock, access, identity, pool, json_pool, targets, streams
             )
@@ -149,6 +149,23 @@ def _cluster_access(settings: AgentSettings, clock: Clock) -> KubeAccess:
     return access
 
 
+def _targets(
+    settings: AgentSettings, clock: Clock, access: KubeAccess, streams: TaskScope
+) -> ClusterTargets:
+    try:
+        return ClusterTargets.build(
+            access,
+            streams,
+            now=clock.monotonic,
+            limits=_pool_limits(settings),
+            agent_port=lambda: settings.port,
+            forwards=settings.forwards,
+            inactivity=settings.tunnel_inactivity_timeout,
+        )
+    except ValueError as error:
+        raise SettingsError([Problem("tunnel.forwards", "", str(error))]) from error
+
+
 def _connection(
     settings: AgentSettings,
     clock: Clock,
@@ -192,7 +209,13 @@ def _connection(
         identity,
         facts,
         StreamAcceptor(
-            {StreamKind.KUBE_API: proxy} if settings.tunnel_enabled else {},
+            {
+                StreamKind.KUBE_API: proxy,
+                StreamKind.TCP: targets.native,
+                StreamKind.UDP: targets.native,
+            }
+            if settings.tunnel_enabled
+            else {},
             _report,
             targets.version1 if settings.tunnel_enabled else None,
         ),
@@ -219,6 +242,7 @@ def _connection(
         ),
         tunnel_enabled=settings.tunnel_enabled,
         reconnect=settings.reconnect_enabled,
+        forwards=targets.forwards,
     )
 
 

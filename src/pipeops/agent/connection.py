@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from pipeops import __version__
 from pipeops.agent.control_plane import (
@@ -30,7 +31,12 @@ from pipeops.protocol.messages.negotiation import (
     Feature,
     parse_features,
 )
-from pipeops.protocol.messages.registration import Register, RegisterSuccess
+from pipeops.protocol.messages.registration import (
+    ForwardGrant,
+    ForwardOffer,
+    Register,
+    RegisterSuccess,
+)
 from pipeops.runtime.logs import get_logger
 from pipeops.tunnel.link import TunnelLink
 from pipeops.tunnel.proxy import proxy_for
@@ -81,6 +87,17 @@ class Identity:
     epoch: int
 
 
+class Offers(Protocol):
+    """What the operator forwards."""
+
+    @property
+    def inactivity(self) -> float:
+        """Seconds after which an idle connection is ended; 0: never."""
+
+    def offers(self) -> list[ForwardOffer]:
+        """What is told at registration."""
+
+
 class Dial(Protocol):
     """Opens a WebSocket: `tunnel.websocket.dial`, or what stands for it in tests."""
 
@@ -117,6 +134,7 @@ class ControlPlaneConnection:
         times: ConnectionTimes | None = None,
         tunnel_enabled: bool = True,
         reconnect: bool = True,
+        forwards: Offers | None = None,
         dial: Dial = dial,
     ) -> None:
         self._url = url
@@ -133,6 +151,8 @@ class ControlPlaneConnection:
         self._times = times or ConnectionTimes()
         self._tunnel_enabled = tunnel_enabled
         self._reconnect = reconnect
+        self._forwards = forwards
+        self.forward_grants: list[ForwardGrant] = []
         self._dial_socket = dial
         self._loop = asyncio.get_running_loop()
         self._cluster_id = ""
@@ -263,7 +283,24 @@ class ControlPlaneConnection:
         send_token = Feature.NO_SERVICE_ACCOUNT_TOKEN not in features
         register = await self._facts.register_payload(native=native, send_token=send_token)
         request_id = f"req_{int(self._wall().timestamp() * 1e9)}_{self._identity.agent_id}"
-        return await lane.register(register, request_id, seconds=self._times.register)
+        forwards = self._forwards
+        if native and forwards is not None and self._tunnel_enabled:
+            register = replace(
+                register,
+                x_forwards=forwards.offers(),
+                x_forward_inactivity_seconds=forwards.inactivity,
+            )
+        success = await lane.register(register, request_id, seconds=self._times.register)
+        self._note_forwards(success)
+        return success
+
+    def _note_forwards(self, success: RegisterSuccess) -> None:
+        grants = success.x_forwards if success.x_forwards is not UNSET else []
+        self.forward_grants = grants
+        for grant in grants:
+            log.info(
+                "forward", name=grant.name, remote_port=grant.remote_port, status=grant.status[:256]
+            )
 
     def _lane(self, index: int) -> Lane:
         lane = self._lanes[index] = self._make_lane(index)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from pipeops.agent.forward_settings import ConfiguredForward, forward_list
 from pipeops.kube.credentials import read_token
 from pipeops.kube.errors import CredentialError
 from pipeops.runtime.documents import DocumentError, read_yaml
@@ -80,6 +81,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     allow_system_identities: Annotated[bool, Key("agent.allow_system_identities", boolean, "let the control plane act as system: users and groups too", "--allow-system-identities", security=True)] = False
     state_file: Annotated[str, Key("agent.state_file", text, "keep the agent's state in this file; no effect in this version", "--state-file", ("PIPEOPS_STATE_FILE",), placeholder="FILE")] = ""
     tunnel_enabled: Annotated[bool, Key("tunnel.enabled", boolean, "false: register and send heartbeats only")] = True
+    tunnel_inactivity_timeout: Annotated[float, Key("tunnel.inactivity_timeout", duration(), "a forwarded connection without a byte for so long is ended; 0: never", placeholder="DURATION")] = 0.0
+    forwards: Annotated[tuple[ConfiguredForward, ...], Key("tunnel.forwards", forward_list, "addresses in the cluster for which the control plane listens", security=True, placeholder="JSON")] = ()
 
     # The cluster
     kubeconfig: Annotated[str, Key("kubernetes.kubeconfig", text, "kubeconfig of the cluster; else $KUBECONFIG, ~/.kube/config", "--kubeconfig", placeholder="FILE")] = ""

@@ -25,6 +25,7 @@ from pipeops.control.edge.api_relay import ApiRelay
 from pipeops.control.edge.listener import Listener
 from pipeops.control.edge.pipeops_kube import PipeOpsKube
 from pipeops.control.edge.router import Router
+from pipeops.control.forwards.manager import ForwardManager
 from pipeops.control.sessions.acceptor import AgentAcceptor
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.control.settings import ControlSettings
@@ -113,6 +114,14 @@ class ControlPlane:
             store.cluster_credentials, Sealer(load_key(settings.credential_key_file))
         )
         self.registry = SessionRegistry(now=self._now)
+        ports = settings.forward_ports
+        self.forwards = ForwardManager(
+            store.forwards,
+            self.registry,
+            host=settings.forward_host,
+            ports=range(ports[0], ports[1] + 1) if ports is not None else range(0),
+            now=self._now,
+        )
         self.access_log = AccessLog(
             sys.stderr,
             timestamp=_Timestamp(clock.wall),
@@ -135,6 +144,7 @@ class ControlPlane:
                 self.access_log.start()
                 services.spawn(self._serve_api(api_socket), name="api")
                 services.spawn(self._watch_tokens(), name="tokens")
+                services.spawn(self.forwards.run(), name="forwards")
                 listening = services.spawn(self._listen(listener), name="listener")
                 gc.collect()
                 gc.freeze()
@@ -163,6 +173,7 @@ class ControlPlane:
             now=self._now,
             wall=self._clock.now,
             gateway_url=self._settings.gateway_url,
+            forwards=self.forwards,
         )
         router = Router(
             authenticator=self.authenticator,
@@ -229,6 +240,7 @@ class ControlPlane:
             wall=self._clock.wall,
             version=__version__,
             report=_report,
+            forwards=self.forwards,
         )
         with socket(AF_UNIX) as listening:
             # Requests that come before the application is there wait in the backlog.

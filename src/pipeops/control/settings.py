@@ -17,6 +17,8 @@ class ControlSettings:
         max_streams: live requests of one agent's lane.
         gateway_url: WebSocket URL that Go agents are sent to after they registered, usually this port's /ws;
             empty: they stay where they registered, which loses fewer features (reference protocol §9.1).
+        forward_host: address on which forwarded ports listen; whoever reaches it reaches what is forwarded.
+        forward_ports: first and last port of forwards; None: nothing is forwarded.
         access_log: write a line for each request.
     """
 
@@ -29,6 +31,8 @@ class ControlSettings:
     heartbeat_interval: float = 5.0
     max_streams: int = 8192
     gateway_url: str = ""
+    forward_host: str = "127.0.0.1"
+    forward_ports: tuple[int, int] | None = (15000, 15999)
     access_log: bool = True
     log_level: str = "info"
     log_format: str = "auto"

@@ -6,7 +6,6 @@ from msgspec import UNSET
 
 from pipeops.agent.json_dialect.answer import AnswerLane
 from pipeops.agent.l4.connector import Connector
-from pipeops.agent.l4.socket_end import SocketEnd
 from pipeops.agent.l4.udp import UdpSession
 from pipeops.agent.targets import Endpoint, ServiceTarget, TargetRefused, TargetResolver
 from pipeops.protocol.messages.envelope import Envelope
@@ -22,6 +21,7 @@ from pipeops.protocol.messages.relaying import (
 from pipeops.runtime.budget import Budget
 from pipeops.runtime.logs import get_logger
 from pipeops.tunnel.outbox import Outbox
+from pipeops.tunnel.socket_end import SocketEnd
 
 log = get_logger(__name__)
 

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from pipeops.agent.l4.socket_end import SocketEnd
 from pipeops.agent.l4.udp import UdpSession
 from pipeops.agent.targets import Endpoint, TargetRefused
 from pipeops.runtime.tasks import ScopeClosedError, TaskScope, TooManyTasksError
+from pipeops.tunnel.socket_end import SocketEnd
 
 MAX_SOCKETS = 8192
 CONNECT_TIMEOUT = 30.0  # as the Go agent (reference protocol §4.9)

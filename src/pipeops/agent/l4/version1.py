@@ -1,13 +1,14 @@
 """Version1Acceptor: streams of control planes that are not ours, which open with the version-1 header (§3.4)."""
 
 from pipeops.agent.l4.connector import Connector
-from pipeops.agent.l4.streams import TcpStream, serve_tcp, serve_udp
+from pipeops.agent.l4.streams import serve_tcp, serve_udp
 from pipeops.agent.proxy.upstream import Discard
 from pipeops.agent.targets import Endpoint, ServiceTarget, TargetResolver
 from pipeops.protocol.errors import RemoteProtocolError
 from pipeops.protocol.exchange.opening import StreamOpening, TunnelProtocol, decode_opening
 from pipeops.protocol.mux.stream import Stream
 from pipeops.runtime.logs import get_logger
+from pipeops.tunnel.tcp_stream import TcpStream
 
 log = get_logger(__name__)
 

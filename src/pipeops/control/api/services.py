@@ -7,6 +7,8 @@ from typing import Protocol
 import msgspec
 
 from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
+from pipeops.control.forwards.manager import ForwardStatus
+from pipeops.control.store.forwards import Forward, WantedForward
 from pipeops.control.store.opening import Store
 
 
@@ -42,6 +44,22 @@ class SessionDirectory(Protocol):
         """Begin to close every session of a cluster; return how many there were."""
 
 
+class ForwardDirectory(Protocol):
+    """Ports that lead into clusters."""
+
+    def status(self) -> list[ForwardStatus]:
+        """Every forward, by port."""
+
+    async def put(self, cluster_id: str, wanted: WantedForward) -> Forward:
+        """Add or change one."""
+
+    async def remove(self, cluster_id: str, name: str) -> None:
+        """Remove one."""
+
+    def forget_cluster(self, cluster_id: str) -> None:
+        """A cluster was removed."""
+
+
 async def always_ready() -> tuple[str, ...]:
     """Report nothing that would keep us from serving."""
     return ()
@@ -66,3 +84,4 @@ class ApiServices:
     version: str
     report: Callable[[str, Exception], None]
     readiness: Callable[[], Awaitable[tuple[str, ...]]] = always_ready
+    forwards: ForwardDirectory | None = None

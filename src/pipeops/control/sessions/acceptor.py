@@ -7,7 +7,12 @@ from datetime import datetime
 
 from pipeops.control.auth.authenticator import ClusterAuthenticator
 from pipeops.control.auth.grants import ClusterGrant
-from pipeops.control.sessions.peer import AgentPeer, ClusterDirectory, CredentialKeeper
+from pipeops.control.sessions.peer import (
+    AgentPeer,
+    ClusterDirectory,
+    CredentialKeeper,
+    ForwardOffers,
+)
 from pipeops.control.sessions.registry import MAX_LANES, SessionRegistry
 from pipeops.http1.head import HeaderBlock
 from pipeops.protocol.limits import Limits
@@ -43,6 +48,7 @@ class AgentAcceptor:
     now: Callable[[], float]
     wall: Callable[[], datetime]
     gateway_url: str = ""
+    forwards: ForwardOffers | None = None
 
     async def authenticate(self, authorization: bytes | None) -> ClusterGrant:
         """The grant of the `Authorization: Bearer` value an agent sent.

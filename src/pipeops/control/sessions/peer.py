@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Protocol
 
@@ -18,7 +18,12 @@ from pipeops.protocol.messages.envelope import Envelope
 from pipeops.protocol.messages.heartbeat import Heartbeat
 from pipeops.protocol.messages.negotiation import GatewayHello, GatewayHelloAck, YamuxConfig
 from pipeops.protocol.messages.payload import MessageRejected, Payload
-from pipeops.protocol.messages.registration import Register, RegisterSuccess
+from pipeops.protocol.messages.registration import (
+    ForwardGrant,
+    ForwardOffer,
+    Register,
+    RegisterSuccess,
+)
 from pipeops.protocol.mux.session import Role
 from pipeops.protocol.mux.stream import Stream
 from pipeops.runtime.logs import get_logger
@@ -59,6 +64,15 @@ class CredentialKeeper(Protocol):
         """Note a credential; without one answer the last."""
 
 
+class ForwardOffers(Protocol):
+    """Listens for what agents forward."""
+
+    async def offered(
+        self, cluster_id: str, offers: Iterable[ForwardOffer], inactivity: float
+    ) -> list[ForwardGrant]:
+        """Listen, and say where."""
+
+
 class PeerContext(Protocol):
     """What all peers of a control plane share."""
 
@@ -85,6 +99,10 @@ class PeerContext(Protocol):
     @property
     def heartbeat_interval(self) -> float:
         """Seconds."""
+
+    @property
+    def forwards(self) -> ForwardOffers | None:
+        """None: nothing is forwarded."""
 
     @property
     def gateway_url(self) -> str:
@@ -254,9 +272,10 @@ class AgentPeer:
             instance.credential = await context.credentials.registered(
                 grant.cluster_id, sent if sent is not UNSET else None
             )
+        grants = await self._forwards(register) if native else UNSET
         if self._lane is not None:  # registering again on a live socket keeps its session
             self._lane.instance.credential = instance.credential
-            self._answer(message, self._lane.instance)
+            self._answer(message, self._lane.instance, grants)
             return
         if not self.link.is_open:
             return
@@ -268,7 +287,7 @@ class AgentPeer:
         lane.ask_to_register = self._ask_to_register
         if self._timer is not None:
             self._timer.cancel()
-        self._answer(message, instance)
+        self._answer(message, instance, grants)
         if self._gateway_url(instance) is UNSET:
             self._hello(link)
         facts: dict[str, object] = {
@@ -326,7 +345,20 @@ class AgentPeer:
             last_heartbeat=now,
         )
 
-    def _answer(self, message: Envelope, instance: AgentInstance) -> None:
+    async def _forwards(self, register: Register) -> list[ForwardGrant] | UnsetType:
+        forwards = self._context.forwards
+        if forwards is None or register.x_forwards is UNSET:
+            return UNSET
+        seconds = register.x_forward_inactivity_seconds
+        inactivity = float(seconds) if seconds is not UNSET else 0.0
+        return await forwards.offered(self._grant.cluster_id, register.x_forwards, inactivity)
+
+    def _answer(
+        self,
+        message: Envelope,
+        instance: AgentInstance,
+        grants: list[ForwardGrant] | UnsetType = UNSET,
+    ) -> None:
         grant = self._grant
         success = RegisterSuccess(
             cluster_id=grant.cluster_id,
@@ -334,6 +366,7 @@ class AgentPeer:
             name=grant.cluster_name,
             status="active",
             gateway_ws_url=self._gateway_url(instance),
+            x_forwards=grants,
             x_session_secret=instance.secret if instance.native else UNSET,
             x_heartbeat_interval_seconds=self._context.heartbeat_interval
             if instance.native

@@ -64,6 +64,7 @@ class Context:
         self.limits = Limits()
         self.heartbeat_interval = 5.0
         self.gateway_url = ""
+        self.forwards: Any = None
         self.grant = ClusterGrant("id-1", "c", "t", None)
 
     def now(self) -> float:

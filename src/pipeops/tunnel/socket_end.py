@@ -1,4 +1,4 @@
-"""SocketEnd: the cluster's side of one tunnelled TCP connection, with half-close and back-pressure both ways."""
+"""SocketEnd: the socket's side of one tunnelled TCP connection, with half-close and back-pressure both ways."""
 
 import asyncio
 from contextlib import suppress
@@ -55,6 +55,10 @@ class SocketEnd(asyncio.Protocol):
     def over(self) -> bool:
         """The socket is gone, or was given up before it came."""
         return self._over
+
+    def attach(self, far: FarEnd) -> None:
+        """Tie to another far end, before anything was received."""
+        self._far = far
 
     # -- from the tunnel -------------------------------------------------------------------
 
