@@ -61,7 +61,7 @@ def test_a_busy_port_is_named_with_what_to_do(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         address = f"127.0.0.1:{busy.getsockname()[1]}"
         done = run_control(tmp_path, "--data-dir", tmp_path / "d", "--listen", address)
-    refused(done, 1, address, "another program listens on", "--listen")
+    refused(done, 1, address, "in use by another program", "--listen")
 
 
 def test_a_state_directory_that_cannot_be_is_named(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from pipeops.agent.control_plane import (
 from pipeops.agent.gateway import Gateway, GatewayRefused, gateway_of
 from pipeops.agent.lane import JsonRequests, Lane
 from pipeops.agent.proxy.accept import StreamAcceptor
+from pipeops.agent.seed.http_client import ControlHttp
+from pipeops.agent.seed.lane import TUNNEL_PATH, SeedLane
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages.heartbeat import Heartbeat, HeartbeatMetadata
 from pipeops.protocol.messages.negotiation import (
@@ -242,7 +244,13 @@ class ControlPlaneConnection:
                 return await self._enter(gateway)
             except ControlPlaneError as error:
                 log.info("gateway not available, registering anew", error=str(error))
-        lane, features, success = await self._register_anew()
+        try:
+            lane, features, success = await self._register_anew()
+        except ControlPlaneError as error:
+            if error.status not in (404, 426):
+                raise
+            log.info("no WebSocket endpoint for agents there, trying HTTP", error=str(error))
+            return await self._register_by_http()
         gateway = self._gateway_of(success)
         if gateway is None:
             return lane, features, success
@@ -257,6 +265,17 @@ class ControlPlaneConnection:
         except BaseException:
             lane.link.close(1000, "registration did not succeed")
             raise
+
+    async def _register_by_http(self) -> tuple[Lane, frozenset[Feature], RegisterSuccess]:
+        """Control planes of the first agents' time: no envelope, no multiplexing."""
+        http = ControlHttp(
+            self._url, self._token, ssl_context=self._ssl, environment=self._environment
+        )
+        lane = SeedLane(http, self._limits, self._acceptor, self._json, wall=self._wall)
+        success = await self._register(lane, frozenset())
+        self._lanes[0] = lane
+        await self._dial(lane, self._url.at(TUNNEL_PATH), self._authorization())
+        return lane, frozenset(), success
 
     def _gateway_of(self, success: RegisterSuccess) -> Gateway | None:
         if not self._tunnel_enabled:
@@ -370,7 +389,7 @@ class ControlPlaneConnection:
                 status="healthy",
                 tunnel_status="connected" if lane.multiplexing.is_set() else "disconnected",
             )
-            lane.send(Heartbeat.TYPE, heartbeat)
+            await lane.beat(heartbeat)
             self.last_heartbeat = self._loop.time()
             await asyncio.sleep(interval)
 

@@ -12,6 +12,7 @@ from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.control import ErrorMessage, Ping, Pong, ProtocolFallback, StreamEnd
 from pipeops.protocol.messages.envelope import Envelope
+from pipeops.protocol.messages.heartbeat import Heartbeat
 from pipeops.protocol.messages.negotiation import (
     FEATURES_HEADER,
     Feature,
@@ -101,6 +102,10 @@ class Lane:
     def send(self, kind: str, payload: Payload, *, request_id: str | None = None) -> None:
         """Send one control message."""
         self.link.send_text(envelope.encode(kind, payload, request_id=request_id, now=self._wall()))
+
+    async def beat(self, heartbeat: Heartbeat) -> None:
+        """Send a heartbeat."""
+        self.send(Heartbeat.TYPE, heartbeat)
 
     @property
     def live_streams(self) -> int:

@@ -91,9 +91,13 @@ def add(
 @forwards.command()
 @click.argument("cluster")
 @click.argument("name")
+@output_option
 @click.pass_context
-def remove(context: click.Context, cluster: str, name: str) -> None:
+def remove(context: click.Context, cluster: str, name: str, form: Format) -> None:
     """Stop forwarding and give the port back."""
     with current(context).api() as api:
         api.remove_forward(cluster, name)
+    if form == "json":
+        print_json({"cluster": cluster, "name": name, "removed": True})
+        return
     print(f"forward {name} of {cluster} removed")

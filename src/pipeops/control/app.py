@@ -35,6 +35,7 @@ from pipeops.control.store.opening import Store, open_store
 from pipeops.errors import PipeOpsError
 from pipeops.http1.tls import server_context
 from pipeops.protocol.limits import Limits
+from pipeops.protocol.mux.waiting import WaitingBytes
 from pipeops.runtime.clock import Clock
 from pipeops.runtime.heap import keep_freed_memory
 from pipeops.runtime.logs import get_logger
@@ -113,7 +114,9 @@ class ControlPlane:
         self._credentials = ClusterCredentials(
             store.cluster_credentials, Sealer(load_key(settings.credential_key_file))
         )
-        self.registry = SessionRegistry(now=self._now)
+        self.registry = SessionRegistry(
+            now=self._now, waiting=WaitingBytes(settings.max_waiting_mib << 20)
+        )
         ports = settings.forward_ports
         self.forwards = ForwardManager(
             store.forwards,
@@ -202,6 +205,7 @@ class ControlPlane:
             "agents": len(self.registry),
             "lanes": len(lanes),
             "streams": sum(len(session.streams) for session in sessions),
+            "waiting_bytes": self.registry.waiting.taken,
         }
 
     def _not_ready(self) -> str | None:
@@ -241,6 +245,7 @@ class ControlPlane:
             version=__version__,
             report=_report,
             forwards=self.forwards,
+            credentials=self._credentials,
         )
         with socket(AF_UNIX) as listening:
             # Requests that come before the application is there wait in the backlog.

@@ -84,6 +84,12 @@ def _port_range(
     default="127.0.0.1",
     help="Address of forwarded ports; they ask for no token.",
 )
+@click.option(
+    "--max-waiting-mib",
+    type=click.IntRange(16, 1 << 20),
+    default=512,
+    help="MiB kept for slow clients and agents before new requests get 503.",
+)
 @click.option("--access-log/--no-access-log", default=True, help="One log line for each request.")
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info"
@@ -111,6 +117,7 @@ def command(**options: Any) -> None:
         gateway_url=options["gateway_url"],
         forward_host=options["forward_host"],
         forward_ports=options["forward_ports"],
+        max_waiting_mib=options["max_waiting_mib"],
         access_log=options["access_log"],
         log_level=options["log_level"],
         log_format=options["log_format"],

@@ -19,6 +19,7 @@ class ControlSettings:
             empty: they stay where they registered, which loses fewer features (reference protocol §9.1).
         forward_host: address on which forwarded ports listen; whoever reaches it reaches what is forwarded.
         forward_ports: first and last port of forwards; None: nothing is forwarded.
+        max_waiting_mib: MiB kept for slow clients and agents, all together, before new requests are answered with 503.
         access_log: write a line for each request.
     """
 
@@ -33,6 +34,7 @@ class ControlSettings:
     gateway_url: str = ""
     forward_host: str = "127.0.0.1"
     forward_ports: tuple[int, int] | None = (15000, 15999)
+    max_waiting_mib: int = 512
     access_log: bool = True
     log_level: str = "info"
     log_format: str = "auto"

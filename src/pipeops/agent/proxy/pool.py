@@ -161,10 +161,10 @@ class UpstreamPool:
         connection.watch_for_death(DEAD_SERVER)
         self._live.add(connection)
         if waiting.cancelled:
-            self._keep(connection)
+            self.released(connection)
             return
         held = waiting.held
-        connection.begin(waiting.exchange, waiting.request)
+        connection.take(waiting.exchange, waiting.request)
         if held or waiting.finished:
             connection.on_data(memoryview(b"".join(held)), waiting.finished)
 
@@ -174,9 +174,6 @@ class UpstreamPool:
 
     def released(self, connection: UpstreamConnection) -> None:
         """A connection has answered and can take another request."""
-        self._keep(connection)
-
-    def _keep(self, connection: UpstreamConnection) -> None:
         if len(self._idle) < self._limits.max_idle:
             connection.since = self.now()
             self._idle.append(connection)

@@ -40,6 +40,8 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("POST", "/api/v1/clusters/{name}/forwards"): Access.ADMIN,
     ("DELETE", "/api/v1/clusters/{name}/forwards/{forward}"): Access.ADMIN,
     ("GET", "/api/v1/tunnel/status"): Access.AGENT,
+    ("POST", "/api/v1/clusters/agent/register"): Access.AGENT,
+    ("POST", "/api/v1/clusters/agent/{cluster_id}/heartbeat"): Access.AGENT,
     ("GET", "/api/v1/tokens"): Access.ADMIN,
     ("POST", "/api/v1/tokens"): Access.ADMIN,
     ("DELETE", "/api/v1/tokens/{token_id}"): Access.ADMIN,

@@ -10,6 +10,7 @@ from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticat
 from pipeops.control.forwards.manager import ForwardStatus
 from pipeops.control.store.forwards import Forward, WantedForward
 from pipeops.control.store.opening import Store
+from pipeops.runtime.secrets import Secret
 
 
 class ClusterConnection(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +43,13 @@ class SessionDirectory(Protocol):
 
     def disconnect(self, cluster_id: str, reason: str) -> int:
         """Begin to close every session of a cluster; return how many there were."""
+
+
+class CredentialKeeper(Protocol):
+    """Remembers what agents of the PipeOps dialect reach their cluster's API with."""
+
+    async def registered(self, cluster_id: str, credential: str | None) -> Secret[str] | None:
+        """Note a credential; without one answer the last."""
 
 
 class ForwardDirectory(Protocol):
@@ -85,3 +93,4 @@ class ApiServices:
     report: Callable[[str, Exception], None]
     readiness: Callable[[], Awaitable[tuple[str, ...]]] = always_ready
     forwards: ForwardDirectory | None = None
+    credentials: CredentialKeeper | None = None

@@ -7,12 +7,15 @@ import ssl
 from collections.abc import Callable
 
 from pipeops.control.edge.access_log import AccessLog
-from pipeops.control.edge.connection import ClientConnection, RequestRouter
+from pipeops.control.edge.connection import ClientConnection
+from pipeops.control.edge.lingering import LINGER_SECONDS, Lingering
+from pipeops.control.edge.shared import RequestRouter
 from pipeops.http1.read_buffer import ReadBuffer
 
 HEAD_TIMEOUT = 20.0  # seconds for a whole request head (slow-loris)
+BODY_TIMEOUT = 120.0  # seconds without a byte of a request body that is not complete
 IDLE_TIMEOUT = 330.0  # longer than the 5 min after which client libraries give up idle connections
-SWEEP_INTERVAL = 5.0
+SWEEP_INTERVAL = 2.0
 HANDSHAKE_TIMEOUT = 15.0
 # Seconds for a client to take its last bytes and to answer a TLS close. It must suit a slow client: what is not
 # taken by then is lost, and looks like a broken answer.
@@ -46,6 +49,7 @@ class Listener:
         self.now = now
         self.read_buffer = ReadBuffer()
         self.connections: set[ClientConnection] = set()
+        self.lingering: set[Lingering] = set()
         self._max_connections = max_connections
         self._prefix = os.urandom(8).hex().encode()
         self._counter = int.from_bytes(os.urandom(4), "big")
@@ -93,6 +97,8 @@ class Listener:
             for connection in list(self.connections):
                 connection.close()
             await self._drain(2.0)
+            for lingering in list(self.lingering):
+                lingering.abort()
             for connection in list(self.connections):
                 connection.abort("the control plane is stopping")
 
@@ -107,12 +113,17 @@ class Listener:
         return ClientConnection(self)
 
     def sweep(self, now: float) -> None:
-        """Close connections that are idle or slow over a head."""
+        """Close connections that are idle, slow over a head or a body, or answered and still there."""
+        for lingering in list(self.lingering):
+            if now - lingering.since > LINGER_SECONDS:
+                lingering.abort()
         for connection in list(self.connections):
             if connection.idle and now - connection.since > IDLE_TIMEOUT:
                 connection.close()
             elif connection.reading_head and now - connection.since > HEAD_TIMEOUT:
                 connection.head_timed_out()
+            elif connection.awaits_body and now - connection.since > BODY_TIMEOUT:
+                connection.body_timed_out()
 
 
 class _Refuse(asyncio.Protocol):

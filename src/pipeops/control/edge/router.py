@@ -11,7 +11,7 @@ from pipeops.control.edge.connection import ClientConnection
 from pipeops.control.edge.exchange import Client, ClientRequest, Exchange
 from pipeops.control.edge.kube import KubeExchange, is_watch
 from pipeops.control.edge.permit import Permit
-from pipeops.control.sessions.acceptor import AGENT_PATH, GATEWAY_PATH, AgentAcceptor
+from pipeops.control.sessions.acceptor import AGENT_PATH, GATEWAY_PATH, SEED_PATH, AgentAcceptor
 from pipeops.control.sessions.registry import AgentInstance, SessionRegistry
 from pipeops.control.store.errors import NotFound, StoreError
 from pipeops.protocol.errors import SessionClosed, StreamLimitReached
@@ -21,6 +21,7 @@ from pipeops.runtime.tasks import ScopeClosedError, TaskScope, TooManyTasksError
 
 KUBE_PREFIX = b"/k8s/"
 RETRY_AFTER = 1  # seconds
+OVERLOADED = "the control plane keeps too much for slow clients and agents; try again"
 
 
 class ClusterNames(Protocol):
@@ -84,12 +85,16 @@ class Router:
             and permit.grant.valid
         ):
             path = target[len(permit.prefix) - 1 :]
+            instance = self._registry.pick(permit.cluster)
+            if instance is not None and instance.native:
+                request.user = permit.grant.user
+                return self._open_native(request, connection, instance, path, permit.grant)
             return self._open_cluster(request, connection, permit.cluster, path, permit.grant)
         if target.startswith(KUBE_PREFIX):
             return self._open_kube(request, connection)
         path = target.partition(b"?")[0]
-        if path in (AGENT_PATH, GATEWAY_PATH):
-            self._accept_agent(request, connection, gateway=path == GATEWAY_PATH)
+        if path in (AGENT_PATH, GATEWAY_PATH, SEED_PATH):
+            self._accept_agent(request, connection, path)
             return None
         if path in (b"/health", b"/healthz", b"/ready", b"/readyz"):
             self._answer_health(connection, ready=path.startswith(b"/ready"))
@@ -200,6 +205,10 @@ class Router:
         path: bytes,
         grant: Grant,
     ) -> Exchange | None:
+        waiting = self._registry.waiting
+        if waiting.taken > waiting.limit:
+            connection.fail(503, OVERLOADED, Hop.CONTROL_PLANE, retry_after=RETRY_AFTER)
+            return None
         lane = instance.best_lane(request.started)
         session = lane.link.session if lane is not None else None
         if lane is None or session is None:
@@ -207,7 +216,7 @@ class Router:
                 503, "the agent is just connecting", Hop.TUNNEL, retry_after=RETRY_AFTER
             )
             return None
-        exchange = KubeExchange(connection, lane.take_end, watch=is_watch(request.target))
+        exchange = KubeExchange(connection, lane.take_end, waiting, watch=is_watch(request.target))
         try:
             stream = session.open(exchange)
         except (StreamLimitReached, SessionClosed) as error:
@@ -239,15 +248,15 @@ class Router:
     # -- agents ----------------------------------------------------------------------------
 
     def _accept_agent(
-        self, request: ClientRequest, connection: ClientConnection, *, gateway: bool
+        self, request: ClientRequest, connection: ClientConnection, path: bytes
     ) -> None:
         if (request.block.upgrade or b"").lower() != b"websocket":
             connection.fail(426, "this is the agents' WebSocket endpoint", Hop.CONTROL_PLANE)
             return
-        self._later(connection, self._authenticate_agent(request, connection, gateway=gateway))
+        self._later(connection, self._authenticate_agent(request, connection, path))
 
     async def _authenticate_agent(
-        self, request: ClientRequest, connection: ClientConnection, *, gateway: bool
+        self, request: ClientRequest, connection: ClientConnection, path: bytes
     ) -> None:
         try:
             grant = await self._acceptor.authenticate(request.block.authorization)
@@ -263,6 +272,10 @@ class Router:
             transport, received = connection.take_over()
         except ConnectionResetError:
             return
+        if path == SEED_PATH:
+            self._acceptor.accept_seed(transport, received, grant)
+            return
+        gateway = path == GATEWAY_PATH
         self._acceptor.accept(transport, received, request.block, grant, gateway=gateway)
 
     # -- the rest --------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from pipeops.control.sessions.peer import (
     ForwardOffers,
 )
 from pipeops.control.sessions.registry import MAX_LANES, SessionRegistry
+from pipeops.control.sessions.seed_peer import SeedPeer
 from pipeops.http1.head import HeaderBlock
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages.negotiation import (
@@ -29,6 +30,7 @@ from pipeops.runtime.tasks import TaskScope
 from pipeops.tunnel import websocket
 
 AGENT_PATH = b"/api/v1/clusters/agent/ws"
+SEED_PATH = b"/tunnel"  # of the first agents, which register by HTTP
 GATEWAY_PATH = (
     b"/ws"  # where agents go that a registration sent to a gateway (reference protocol §1.1)
 )
@@ -49,6 +51,16 @@ class AgentAcceptor:
     wall: Callable[[], datetime]
     gateway_url: str = ""
     forwards: ForwardOffers | None = None
+
+    def accept_seed(
+        self, transport: asyncio.Transport, received: bytes, grant: ClusterGrant
+    ) -> None:
+        """Answer 101 and let a SeedPeer own the socket."""
+
+        def make_peer() -> websocket.SocketHandler:
+            return SeedPeer(self, grant).link
+
+        websocket.accept(transport, received, make_peer, {})
 
     async def authenticate(self, authorization: bytes | None) -> ClusterGrant:
         """The grant of the `Authorization: Bearer` value an agent sent.
