@@ -25,7 +25,7 @@ from pipeops.control.edge.api_relay import ApiRelay
 from pipeops.control.edge.listener import Listener
 from pipeops.control.edge.pipeops_kube import PipeOpsKube
 from pipeops.control.edge.router import Router
-from pipeops.control.forwards.manager import ForwardManager
+from pipeops.control.forwards.ports import ForwardPorts
 from pipeops.control.sessions.acceptor import AgentAcceptor
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.control.settings import ControlSettings
@@ -118,7 +118,7 @@ class ControlPlane:
             now=self._now, waiting=WaitingBytes(settings.max_waiting_mib << 20)
         )
         ports = settings.forward_ports
-        self.forwards = ForwardManager(
+        self.forwards = ForwardPorts(
             store.forwards,
             self.registry,
             host=settings.forward_host,

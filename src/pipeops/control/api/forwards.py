@@ -9,7 +9,7 @@ from pipeops.control.api.access import Agent, Caller, Services
 from pipeops.control.api.clusters import reachable
 from pipeops.control.api.problems import Problem
 from pipeops.control.api.services import ApiServices, ForwardDirectory
-from pipeops.control.forwards.manager import ForwardStatus
+from pipeops.control.forwards.ports import ForwardStatus
 from pipeops.control.store.forwards import WantedForward
 from pipeops.protocol.exchange.opening import read_service
 from pipeops.runtime.logs import get_logger

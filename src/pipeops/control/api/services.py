@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
-from pipeops.control.forwards.manager import ForwardStatus
+from pipeops.control.forwards.ports import ForwardStatus
 from pipeops.control.store.forwards import Forward, WantedForward
 from pipeops.control.store.opening import Store
 from pipeops.runtime.secrets import Secret

@@ -1,4 +1,4 @@
-"""ForwardManager: which ports are listened on, for whom, and what became of each."""
+"""ForwardPorts: which ports are listened on, for whom, and what became of each."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -51,7 +51,7 @@ class ForwardStatus:
     connected: bool
 
 
-class ForwardManager:
+class ForwardPorts:
     """Ports stay with their forwards over restarts of both sides; without an agent they refuse."""
 
     def __init__(
