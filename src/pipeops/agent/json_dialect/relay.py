@@ -356,6 +356,8 @@ class WebSocketRelay:
         self._finish()
 
     def _end(self, code: int, reason: str) -> None:
+        if self.over:
+            return
         unusual = code not in _ORDINARY
         close = WebSocketClose(
             code=code if unusual else UNSET,
