@@ -84,8 +84,8 @@ async def main(control, ca_file, tokens_file):
                 StreamAcceptor({}, lambda *_: None),
                 NoJson(),
                 limits=Limits(),
-                ssl_context=context,
-                environment={},
+                ssl_context=lambda: context,
+                proxy=lambda _: None,
                 backoff=backoff,
                 wall=lambda: datetime.now(UTC),
             )
