@@ -370,3 +370,15 @@ async def test_without_the_tunnel_it_registers_and_sends_heartbeats_only() -> No
         True
     ] * 2
     await bench.stop()
+
+
+@pytest.mark.parametrize("turn", range(6))
+async def test_a_stop_while_the_tunnel_is_being_lost_is_not_forgotten(turn: int) -> None:
+    """As when a supervisor and its children are killed together: the agent must not dial on until it is forced."""
+    bench = Bench()
+    socket = await bench.registered()
+    socket.close(1006, "connection lost")
+    await turns(turn)
+    bench.task.cancel()
+    await turns(20)
+    assert bench.task.cancelled(), len(bench.cp.sockets)
