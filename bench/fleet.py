@@ -85,7 +85,7 @@ async def main(control, ca_file, tokens_file):
                 NoJson(),
                 limits=Limits(),
                 ssl_context=lambda: context,
-                proxy=None,
+                proxy=lambda _: None,
                 backoff=backoff,
                 wall=lambda: datetime.now(UTC),
             )

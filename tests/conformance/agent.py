@@ -9,9 +9,13 @@ from datetime import UTC, datetime
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Identity
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.json_dialect.dialect import JsonDialect
+from pipeops.agent.l4.connector import Connector
+from pipeops.agent.l4.version1 import Version1Acceptor
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.pool import Address, UpstreamPool
+from pipeops.agent.services import ServiceRoutes
+from pipeops.agent.targets import Endpoint, NoSystemServices, TargetResolver
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages.heartbeat import HeartbeatMetadata
 from pipeops.protocol.messages.registration import Features, Register
@@ -50,6 +54,7 @@ class RunningAgent:
     connection: ControlPlaneConnection
     dialect: JsonDialect
     pool: UpstreamPool
+    connector: Connector
     task: asyncio.Task[None]
 
 
@@ -58,6 +63,15 @@ async def running_agent(
     control_plane: str, kube_api_port: int, *, heartbeat: float = 30.0, max_waiting: int = 1 << 26
 ) -> AsyncIterator[RunningAgent]:
     async with TaskScope("agent", on_error=OnError.ISOLATE) as scope:
+        resolver = TargetResolver(
+            NoSystemServices(),
+            Endpoint("127.0.0.1", kube_api_port),
+            "cluster.local",
+            asyncio.get_running_loop().time,
+            lookup=_loopback,
+            allowed=lambda address: address == "127.0.0.1",
+        )
+        connector = Connector(scope, connect_timeout=5)
         pool = UpstreamPool(lambda: Address("127.0.0.1", kube_api_port), scope)
         dialect = JsonDialect(
             pool,
@@ -65,24 +79,26 @@ async def running_agent(
             host=f"127.0.0.1:{kube_api_port}",
             wall=lambda: datetime.now(UTC),
             max_waiting=max_waiting,
+            services=ServiceRoutes(resolver, scope),
+            connector=connector,
         )
         connection = ControlPlaneConnection(
             ControlPlaneUrl.parse(control_plane),
             lambda: TOKEN,
             Identity(agent_id=AGENT_ID, instance="pod-1", epoch=1),
             Facts(),
-            StreamAcceptor({}, lambda *_: None),
+            StreamAcceptor({}, lambda *_: None, Version1Acceptor(connector, resolver)),
             dialect,
             limits=Limits(),
             ssl_context=lambda: None,
-            proxy=None,
+            proxy=lambda _: None,
             backoff=_backoff,
             wall=lambda: datetime.now(UTC),
             times=ConnectionTimes(heartbeat=heartbeat),
         )
         task = asyncio.create_task(connection.run(lambda: None))
         try:
-            yield RunningAgent(connection, dialect, pool, task)
+            yield RunningAgent(connection, dialect, pool, connector, task)
         finally:
             task.cancel()
             await asyncio.wait([task])
@@ -92,3 +108,12 @@ async def running_agent(
 def _backoff() -> Iterator[float]:
     while True:
         yield 0.05
+
+
+async def _loopback(host: str, port: int) -> list[str]:
+    """Every Service is on this machine, except those that lead elsewhere."""
+    if host.startswith("metadata."):
+        return ["169.254.169.254"]
+    if host.startswith("nowhere."):
+        raise OSError("Name or service not known")
+    return ["127.0.0.1"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import uvloop
 
 from pipeops import __version__
+from pipeops.agent.cluster_targets import ClusterTargets
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Identity
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.credentials import DialCredentials, TlsFiles
@@ -103,13 +104,18 @@ async def _main(settings: AgentSettings) -> None:
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits)
             guard = policy.guard if policy is not None else None
-            gate = _gate(settings, clock, access, json_pool, guard)
-            connection = _connection(settings, clock, access, identity, pool, gate, streams, guard)
+            targets = _targets(settings, clock, access, streams, guard)
+            gate = _gate(settings, clock, access, json_pool, targets, guard)
+            connection = _connection(
+                settings, clock, access, identity, pool, gate, targets, streams, guard
+            )
             services: list[Service] = [
                 _local_server(settings, clock, connection),
                 *([policy] if policy is not None else []),
                 pool,
                 json_pool,
+                targets.services,
+                targets.connector,
                 connection,
             ]
             drained = asyncio.Event()
@@ -203,17 +209,41 @@ def cluster_access(settings: AgentSettings, clock: Clock) -> KubeAccess:
     return access
 
 
-def _connection(
+def _targets(
+    settings: AgentSettings,
+    clock: Clock,
+    access: KubeAccess,
+    streams: TaskScope,
+    policy: PolicyGuard | None,
+) -> ClusterTargets:
+    try:
+        return ClusterTargets.build(
+            access,
+            streams,
+            now=clock.monotonic,
+            limits=_pool_limits(settings),
+            agent_port=lambda: settings.port,
+            policy=policy,
+            forwards=settings.forwards,
+            inactivity=settings.tunnel_inactivity_timeout,
+        )
+    except ValueError as error:
+        raise SettingsError([Problem("tunnel.forwards", "", str(error))]) from error
+
+
+def _connection(  # noqa: PLR0913, PLR0917 - the composition root's own parts
     settings: AgentSettings,
     clock: Clock,
     access: KubeAccess,
     identity: Identity,
     pool: UpstreamPool,
     gate: Gate,
+    targets: ClusterTargets,
     streams: TaskScope,
     policy: PolicyGuard | None,
 ) -> ControlPlaneConnection:
     url = control_plane_url(settings)
+    control_plane_proxy(url)  # told at the start if it cannot be used
     credentials = dial_credentials(settings, clock, secure=url.secure)
     rule = IdentityRule(allow_system=settings.allow_system_identities)
     proxy = KubeApiProxy(
@@ -245,17 +275,22 @@ def _connection(
         identity,
         facts,
         StreamAcceptor(
-            {StreamKind.KUBE_API: proxy}
+            {
+                StreamKind.KUBE_API: proxy,
+                StreamKind.TCP: targets.native,
+                StreamKind.UDP: targets.native,
+            }
             if settings.tunnel_enabled
             else dict.fromkeys(StreamKind, Refusal(NO_TUNNEL)),
             _report,
+            targets.version1 if settings.tunnel_enabled else None,
         ),
         gate,
         limits=Limits(
             keepalive_interval=settings.ping_interval, keepalive_timeout=settings.silence_timeout
         ),
         ssl_context=credentials.ssl_context,
-        proxy=control_plane_proxy(url),
+        proxy=control_plane_proxy,
         backoff=backoff,
         wall=clock.now,
         times=ConnectionTimes(
@@ -265,6 +300,7 @@ def _connection(
         ),
         tunnel_enabled=settings.tunnel_enabled,
         reconnect=settings.reconnect_enabled,
+        forwards=targets.forwards,
     )
 
 
@@ -273,6 +309,7 @@ def _gate(
     clock: Clock,
     access: KubeAccess,
     pool: UpstreamPool,
+    targets: ClusterTargets,
     policy: PolicyGuard | None,
 ) -> Gate:
     """The PipeOps dialect, closed where only heartbeats are wanted."""
@@ -283,6 +320,8 @@ def _gate(
         wall=clock.now,
         base_path=access.base_path.encode(),
         policy=policy,
+        services=targets.services if settings.tunnel_enabled else None,
+        connector=targets.connector if settings.tunnel_enabled else None,
     )
     return Gate(dialect, closed="" if settings.tunnel_enabled else NO_TUNNEL)
 

@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Protocol
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
+from pipeops import __version__
 from pipeops.agent.control_plane import (
     ControlPlaneError,
     ControlPlaneUrl,
@@ -16,8 +18,11 @@ from pipeops.agent.control_plane import (
     Superseded,
     explain,
 )
+from pipeops.agent.gateway import Gateway, GatewayRefused, gateway_of
 from pipeops.agent.lane import JsonRequests, Lane
 from pipeops.agent.proxy.accept import StreamAcceptor
+from pipeops.agent.seed.http_client import ControlHttp
+from pipeops.agent.seed.lane import TUNNEL_PATH, SeedLane
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages.heartbeat import Heartbeat, HeartbeatMetadata
 from pipeops.protocol.messages.negotiation import (
@@ -29,7 +34,12 @@ from pipeops.protocol.messages.negotiation import (
     Feature,
     parse_features,
 )
-from pipeops.protocol.messages.registration import Register, RegisterSuccess
+from pipeops.protocol.messages.registration import (
+    ForwardGrant,
+    ForwardOffer,
+    Register,
+    RegisterSuccess,
+)
 from pipeops.runtime.logs import get_logger
 from pipeops.tunnel.link import TunnelLink
 from pipeops.tunnel.websocket import HandshakeRefused, TunnelSocket, dial
@@ -80,6 +90,17 @@ class Identity:
     epoch: int
 
 
+class Offers(Protocol):
+    """What the operator forwards."""
+
+    @property
+    def inactivity(self) -> float:
+        """Seconds after which an idle connection is ended; 0: never."""
+
+    def offers(self) -> list[ForwardOffer]:
+        """What is told at registration."""
+
+
 class Dial(Protocol):
     """Opens a WebSocket: `tunnel.websocket.dial`, or what stands for it in tests."""
 
@@ -110,12 +131,13 @@ class ControlPlaneConnection:
         *,
         limits: Limits,
         ssl_context: Callable[[], ssl.SSLContext | None],
-        proxy: str | None,
+        proxy: Callable[[ControlPlaneUrl], str | None],
         backoff: Callable[[], Iterator[float]],
         wall: Callable[[], datetime],
         times: ConnectionTimes | None = None,
         tunnel_enabled: bool = True,
         reconnect: bool = True,
+        forwards: Offers | None = None,
         dial: Dial = dial,
     ) -> None:
         self._url = url
@@ -132,9 +154,12 @@ class ControlPlaneConnection:
         self._times = times or ConnectionTimes()
         self._tunnel_enabled = tunnel_enabled
         self._reconnect = reconnect
+        self._forwards = forwards
+        self.forward_grants: list[ForwardGrant] = []
         self._dial_socket = dial
         self._loop = asyncio.get_running_loop()
         self._cluster_id = ""
+        self._gateway: Gateway | None = None
         self._lanes: dict[int, Lane] = {}
         self.connected = False
         self.registered = False
@@ -216,7 +241,7 @@ class ControlPlaneConnection:
             cluster_id=success.cluster_id,
             name=success.name if success.name is not UNSET else "",
             status=success.status if success.status is not UNSET else "",
-            proxy=bool(self._proxy),
+            proxy=self._proxy(self._url) is not None,
         )
 
     def _down(self) -> None:
@@ -227,39 +252,113 @@ class ControlPlaneConnection:
     # -- one connection --------------------------------------------------------------------
 
     async def _connect(self) -> tuple[Lane, frozenset[Feature], RegisterSuccess]:
+        gateway = self._gateway
+        if gateway is not None:
+            self._gateway = None  # unless it works again: else the control plane names another
+            try:
+                return await self._enter(gateway)
+            except ControlPlaneError as error:
+                log.info("gateway not available, registering anew", error=str(error))
+        try:
+            lane, features, success = await self._register_anew()
+        except ControlPlaneError as error:
+            if error.status not in (404, 426):
+                raise
+            log.info("no WebSocket endpoint for agents there, trying HTTP", error=str(error))
+            return await self._register_by_http()
+        gateway = self._gateway_of(success)
+        if gateway is None:
+            return lane, features, success
+        lane.link.close(1000, "")
+        return await self._enter(gateway)
+
+    async def _register_anew(self) -> tuple[Lane, frozenset[Feature], RegisterSuccess]:
         lane = self._lane(0)
-        headers = {"Authorization": f"Bearer {self._token()}", "User-Agent": USER_AGENT}
-        features = await self._dial(lane, headers)
+        features = await self._dial(lane, self._url, self._authorization())
         try:
             return lane, features, await self._register(lane, features)
         except BaseException:
             lane.link.close(1000, "registration did not succeed")
             raise
 
+    async def _register_by_http(self) -> tuple[Lane, frozenset[Feature], RegisterSuccess]:
+        """Control planes of the first agents' time: no envelope, no multiplexing."""
+        http = ControlHttp(self._url, self._token, ssl_context=self._ssl, proxy=self._proxy)
+        lane = SeedLane(http, self._limits, self._acceptor, self._json, wall=self._wall)
+        success = await self._register(lane, frozenset())
+        self._lanes[0] = lane
+        await self._dial(lane, self._url.at(TUNNEL_PATH), self._authorization())
+        return lane, frozenset(), success
+
+    def _gateway_of(self, success: RegisterSuccess) -> Gateway | None:
+        if not self._tunnel_enabled:
+            return None
+        try:
+            return gateway_of(success, self._url, __version__)
+        except GatewayRefused as refusal:
+            log.warning("gateway refused, staying with the control plane", reason=str(refusal))
+            return None
+
+    async def _enter(self, gateway: Gateway) -> tuple[Lane, frozenset[Feature], RegisterSuccess]:
+        """Dial a gateway: there nobody registers, token and query tell who we are."""
+        lane = self._lane(0)
+        features = await self._dial(lane, gateway.url, self._authorization())
+        self._gateway = gateway
+        log.info("tunnel is at the gateway", gateway=gateway.url.configured)
+        return lane, features, gateway.success
+
+    def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token()}", "User-Agent": USER_AGENT}
+
     async def _register(self, lane: Lane, features: frozenset[Feature]) -> RegisterSuccess:
         native = Feature.NATIVE in features
         send_token = Feature.NO_SERVICE_ACCOUNT_TOKEN not in features
         register = await self._facts.register_payload(native=native, send_token=send_token)
         request_id = f"req_{int(self._wall().timestamp() * 1e9)}_{self._identity.agent_id}"
-        return await lane.register(register, request_id, seconds=self._times.register)
+        forwards = self._forwards
+        if native and forwards is not None and self._tunnel_enabled:
+            register = replace(
+                register,
+                x_forwards=forwards.offers(),
+                x_forward_inactivity_seconds=forwards.inactivity,
+            )
+        success = await lane.register(register, request_id, seconds=self._times.register)
+        self._note_forwards(success)
+        return success
+
+    def _note_forwards(self, success: RegisterSuccess) -> None:
+        grants = success.x_forwards if success.x_forwards is not UNSET else []
+        self.forward_grants = grants
+        for grant in grants:
+            log.info(
+                "forward", name=grant.name, remote_port=grant.remote_port, status=grant.status[:256]
+            )
 
     def _lane(self, index: int) -> Lane:
-        lane = Lane(index, self._limits, self._acceptor, self._json, wall=self._wall)
-        self._lanes[index] = lane
+        lane = self._lanes[index] = self._make_lane(index)
         return lane
 
-    async def _dial(self, lane: Lane, headers: Mapping[str, str]) -> frozenset[Feature]:
+    def _make_lane(self, index: int) -> Lane:
+        return Lane(index, self._limits, self._acceptor, self._json, wall=self._wall)
+
+    async def _dial(
+        self, lane: Lane, url: ControlPlaneUrl, headers: Mapping[str, str]
+    ) -> frozenset[Feature]:
+        proxy = self._proxy(url)
+        context = self._ssl()
+        if url.secure and context is None:  # a secure gateway behind a cleartext control plane
+            context = ssl.create_default_context()
         try:
             socket = await self._dial_socket(
                 lane.link,
-                self._url.websocket,
+                url.websocket,
                 headers=headers,
-                ssl_context=self._ssl(),
-                proxy=self._proxy,
+                ssl_context=context if url.secure else None,
+                proxy=proxy,
                 handshake_timeout=self._times.handshake,
             )
         except (HandshakeRefused, OSError, TimeoutError) as error:
-            raise explain(error, self._url, self._proxy) from error
+            raise explain(error, url, proxy) from error
         return parse_features(socket.header(FEATURES_HEADER))
 
     async def _serve(
@@ -275,8 +374,9 @@ class ControlPlaneConnection:
             interval = min(max(float(success.x_heartbeat_interval_seconds), 1.0), 3600.0)
         try:
             group.create_task(self._heartbeats(lane, interval), name="heartbeat")
-            # Asked for while the first registration was on its way: answered by now.
-            lane.reregister.clear()
+            if self._gateway is None:
+                # Asked for while the first registration was on its way: answered by now.
+                lane.reregister.clear()
             group.create_task(self._reregister(lane, features), name="reregister")
             if (
                 success.x_session_secret is not UNSET
@@ -297,7 +397,7 @@ class ControlPlaneConnection:
         while True:
             tunnel = self._tunnel_enabled and lane.multiplexing.is_set()
             status = "connected" if tunnel else "disconnected"
-            lane.send(Heartbeat.TYPE, self._heartbeat("healthy", status))
+            await lane.beat(self._heartbeat("healthy", status))
             self.last_heartbeat = self._loop.time()
             await asyncio.sleep(interval)
 
@@ -329,7 +429,7 @@ class ControlPlaneConnection:
             await asyncio.sleep(DRAIN_STEP)
         for lane in self.lanes:
             if lane.index == 0 and self.connected:
-                lane.send(Heartbeat.TYPE, self._heartbeat("disconnected", "disconnected"))
+                await lane.beat(self._heartbeat("disconnected", "disconnected"))
             lane.link.close(1000, "the agent has stopped")
 
     async def _reregister(self, lane: Lane, features: frozenset[Feature]) -> None:
@@ -337,8 +437,29 @@ class ControlPlaneConnection:
             await lane.reregister.wait()
             lane.reregister.clear()
             log.warning("the control plane asks to register again")
-            success = await self._register(lane, features)
+            if self._gateway is None:
+                success = await self._register(lane, features)
+            else:
+                success = await self._register_beside(self._gateway)
             self._cluster_id = success.cluster_id
+
+    async def _register_beside(self, gateway: Gateway) -> RegisterSuccess:
+        """Register at the control plane while the tunnel stays at its gateway, unless it shall move.
+
+        Raises:
+            ControlPlaneError: the tunnel moves, or the registration failed; the next connection begins anew.
+        """
+        lane = self._make_lane(0)
+        features = await self._dial(lane, self._url, self._authorization())
+        try:
+            success = await self._register(lane, features)
+        finally:
+            lane.link.close(1000, "")
+        new = self._gateway_of(success)
+        self._gateway = new
+        if new is None or new.url != gateway.url:
+            raise ControlPlaneError("the control plane moves the tunnel")
+        return success
 
     async def _keep_lane(self, index: int, secret: str) -> None:
         delays = self._backoff()
@@ -352,7 +473,7 @@ class ControlPlaneConnection:
                 SESSION_HEADER: secret,
             }
             try:
-                await self._dial(lane, headers)
+                await self._dial(lane, self._url, headers)
                 await lane.lost.wait()
                 log.info("lane lost", lane=index, reason=str(lane.failure))
                 if lane.multiplexing.is_set():

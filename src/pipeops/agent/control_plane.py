@@ -40,8 +40,9 @@ class ControlPlaneError(PipeOpsError):
 
     retryable = True
 
-    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+    def __init__(self, message: str, *, retry_after: float = 0.0, status: int = 0) -> None:
         super().__init__(message)
+        self.status = status  # of an HTTP answer, 0 if there was none
         self.retry_after = retry_after
 
 
@@ -81,6 +82,13 @@ class ControlPlaneUrl:
             urlunsplit((scheme, netloc, AGENT_PATH, parts.query, "")),
             scheme == "wss",
         )
+
+    def at(self, path: str) -> "ControlPlaneUrl":
+        """The same server, another WebSocket path below its base path."""
+        base = urlsplit(self.configured).path.rstrip("/")
+        parts = urlsplit(self.websocket)
+        dialled = urlunsplit((parts.scheme, parts.netloc, base + path, parts.query, ""))
+        return ControlPlaneUrl(self.configured, dialled, self.secure)
 
     @property
     def is_loopback(self) -> bool:
@@ -176,7 +184,8 @@ def _explain_answer(error: HandshakeRefused, where: str, proxy: str | None) -> C
         )
     if status in (404, 405, 426):
         return ControlPlaneError(
-            f"{where} has no agent endpoint ({status}); is this the control plane's URL?"
+            f"{where} has no agent endpoint ({status}); is this the control plane's URL?",
+            status=status,
         )
     retry_after = error.headers.get("Retry-After", "")
     return ControlPlaneError(

@@ -1,4 +1,4 @@
-"""Lists under `gateway.*` and `tunnel.forwards`: their shapes, how they are read, what makes them usable.
+"""Lists under `gateway.*`: their shapes, how they are read, what makes them usable.
 
 Files write them as YAML lists with snake_case or camelCase keys; flags and variables as JSON arrays.
 Keys are matched without regard to case and underscores, as the Go agent does for JSON; the content of
@@ -74,14 +74,6 @@ class IstioRoute(msgspec.Struct, frozen=True):
     port: Port = 0
     destination: Destination = Destination()
     sni_hosts: tuple[str, ...] = ()
-
-
-class Forward(msgspec.Struct, frozen=True):
-    """One entry of `tunnel.forwards`; `remote_port` 0 is assigned by the control plane."""
-
-    name: str = ""
-    local_addr: str = ""
-    remote_port: Port = 0
 
 
 def items(kind: type[T], words: str) -> Parse:
@@ -215,14 +207,6 @@ def istio_problems(
                 yield f"{where}: destination needs host and port"
             if word == "TLS" and not route.sni_hosts:
                 yield f"{where}: at least one SNI host is required"
-
-
-def forward_problems(forwards: Sequence[Forward]) -> Iterator[str]:
-    """Yield which forwards are no host and port."""
-    for forward in forwards:
-        host, colon, port = forward.local_addr.rpartition(":")
-        if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-            yield f"{forward.name or 'a forward'}: local_addr must be host:port"
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

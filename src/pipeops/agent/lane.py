@@ -12,7 +12,14 @@ from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.control import ErrorMessage, Ping, Pong, ProtocolFallback, StreamEnd
 from pipeops.protocol.messages.envelope import Envelope
-from pipeops.protocol.messages.negotiation import GatewayHello, GatewayHelloAck
+from pipeops.protocol.messages.heartbeat import Heartbeat
+from pipeops.protocol.messages.negotiation import (
+    FEATURES_HEADER,
+    Feature,
+    GatewayHello,
+    GatewayHelloAck,
+    parse_features,
+)
 from pipeops.protocol.messages.payload import MessageRejected, Payload
 from pipeops.protocol.messages.registration import Register, RegisterSuccess
 from pipeops.protocol.mux.session import Role
@@ -53,10 +60,12 @@ class Lane:
         wall: Callable[[], datetime],
     ) -> None:
         self.index = index
+        self._limits = limits
         self._acceptor = acceptor
         self._json = json_requests
         self._wall = wall
         self._unknown: set[str] = set()
+        self._peer_is_native = False
         self._answer: asyncio.Future[RegisterSuccess] | None = None
         self._request_id = ""
         self._loop = asyncio.get_running_loop()
@@ -93,6 +102,10 @@ class Lane:
     def send(self, kind: str, payload: Payload, *, request_id: str | None = None) -> None:
         """Send one control message."""
         self.link.send_text(envelope.encode(kind, payload, request_id=request_id, now=self._wall()))
+
+    async def beat(self, heartbeat: Heartbeat) -> None:
+        """Send a heartbeat."""
+        self.send(Heartbeat.TYPE, heartbeat)
 
     @property
     def live_streams(self) -> int:
@@ -135,8 +148,10 @@ class Lane:
         self.lost.set()
 
     def on_stream(self, link: TunnelLink, stream: Stream) -> StreamSink | None:
-        """LinkOwner: a request."""
-        return self._acceptor.accept(stream, self._announce)
+        """LinkOwner: a request, or from control planes that are not ours a connection to a Service."""
+        if self._peer_is_native:
+            return self._acceptor.accept(stream, self._announce)
+        return self._acceptor.accept_version1(stream, self._announce)
 
     def on_sink_error(self, link: TunnelLink, stream: Stream, error: Exception) -> None:
         """LinkOwner: a request's sink failed; a bug of ours that ends this request only."""
@@ -186,8 +201,13 @@ class Lane:
     def _on_hello(self, hello: GatewayHello) -> None:
         if hello.use_yamux and not self.multiplexing.is_set():
             self.send(GatewayHelloAck.TYPE, GatewayHelloAck(use_yamux=True))
-            self.link.start_session()
+            self.link.start_session(self._session_limits())
             self.multiplexing.set()
+
+    def _session_limits(self) -> Limits:
+        """A control plane that is not ours multiplexes with hashicorp/yamux, as far as is known."""
+        self._peer_is_native = Feature.NATIVE in parse_features(self.link.header(FEATURES_HEADER))
+        return self._limits if self._peer_is_native else self._limits.towards_hashicorp()
 
     def _on_error(self, error: ErrorMessage) -> None:
         if error.asks_to_register:

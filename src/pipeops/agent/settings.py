@@ -8,13 +8,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from pipeops.agent.forward_settings import ConfiguredForward, forward_list
 from pipeops.agent.gateway_settings import (
-    Forward,
     IstioRoute,
     IstioServer,
     Listener,
     Route,
-    forward_problems,
     gateway_problems,
     istio_problems,
     items,
@@ -81,7 +80,6 @@ _LISTENERS: Final = items(Listener, '[{"name": "tcp-5000", "port": 5000, "protoc
 _ROUTES: Final = items(Route, '[{"name": "web", "sectionName": "tcp-5000", "backendRefs": [{"name": "web", "namespace": "default", "port": 5000}]}]')  # fmt: skip
 _SERVERS: Final = items(IstioServer, '[{"port": {"number": 5000, "name": "tcp-web", "protocol": "TCP"}}]')  # fmt: skip
 _ISTIO_ROUTES: Final = items(IstioRoute, '[{"name": "web", "port": 5000, "destination": {"host": "web.default", "port": 5000}}]')  # fmt: skip
-_FORWARDS: Final = items(Forward, '[{"name": "agent-http", "local_addr": "localhost:8080", "remote_port": 0}]')  # fmt: skip
 
 _MODE: Final = choice("", "managed", "single-vm")
 _ANY_TIME = duration(0.001)
@@ -126,9 +124,9 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     allow_system_identities: Annotated[bool, Key("agent.allow_system_identities", boolean, "let the control plane act as system: users and groups too", "--allow-system-identities", security=True)] = False
     state_file: Annotated[str, Key("agent.state_file", text, "keep the agent's state in this file", "--state-file", ("PIPEOPS_STATE_FILE",), placeholder="FILE", inert="not part of this version")] = ""
     tunnel_enabled: Annotated[bool, Key("tunnel.enabled", boolean, "false: register and send heartbeats only")] = True
-    tunnel_inactivity_timeout: Annotated[float, Key("tunnel.inactivity_timeout", duration(), "as in the Go agent", placeholder="DURATION", inert="a tunnel lives as long as it answers")] = 0.0
+    tunnel_inactivity_timeout: Annotated[float, Key("tunnel.inactivity_timeout", duration(), "a forwarded connection without a byte for so long is ended; 0: never", placeholder="DURATION")] = 0.0
     tunnel_poll_interval: Annotated[float, Key("tunnel.poll_interval", duration(), "as in early agents", placeholder="DURATION", inert="nothing is polled")] = 0.0
-    forwards: Annotated[tuple[Forward, ...], Key("tunnel.forwards", _FORWARDS, "local addresses that the control plane may reach", placeholder="JSON", inert=_NOT_YET)] = ()
+    forwards: Annotated[tuple[ConfiguredForward, ...], Key("tunnel.forwards", forward_list, "addresses in the cluster for which the control plane listens", security=True, placeholder="JSON")] = ()
 
     # The cluster
     kubeconfig: Annotated[str, Key("kubernetes.kubeconfig", text, "kubeconfig of the cluster; else $KUBECONFIG, ~/.kube/config", "--kubeconfig", placeholder="FILE")] = ""
@@ -297,8 +295,6 @@ def _check(values: dict[str, Any]) -> Iterator[Problem]:
             )
     if bool(values.get("tls_cert_file")) != bool(values.get("tls_key_file")):
         yield Problem("pipeops.tls", "", "a client certificate needs both cert_file and key_file")
-    for problem in forward_problems(values.get("forwards", ())):
-        yield Problem("tunnel.forwards", "", problem)
     if values.get("policy_file") and values.get("policy_config_map"):
         yield Problem("policy", "", "give either file or config_map")
     if (name := values.get("policy_config_map")) and name.count("/") != 1:

@@ -16,7 +16,6 @@ from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.heartbeat import HeartbeatMetadata
 from pipeops.protocol.messages.negotiation import (
-    FEATURES_HEADER,
     LANE_HEADER,
     SESSION_HEADER,
     Feature,
@@ -34,11 +33,6 @@ NO_WAIT = ConnectionTimes(refused=0.0, lane=0.0, heartbeat=3600.0)
 
 class Socket(RecordingSocket):
     """A dialled socket with the headers of its 101 answer."""
-
-    features: str | None = OURS
-
-    def header(self, name: str) -> str | None:
-        return self.features if name == FEATURES_HEADER else None
 
 
 class ControlPlane:
@@ -122,7 +116,7 @@ class Bench:
             NoJson(),
             limits=Limits(),
             ssl_context=lambda: None,
-            proxy=None,
+            proxy=lambda _: None,
             backoff=self.backoff,
             wall=lambda: NOW,
             times=times,

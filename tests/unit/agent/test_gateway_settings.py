@@ -2,12 +2,10 @@ import pytest
 
 from pipeops.agent.gateway_settings import (
     Backend,
-    Forward,
     IstioRoute,
     IstioServer,
     Listener,
     Route,
-    forward_problems,
     gateway_problems,
     istio_problems,
     items,
@@ -111,8 +109,3 @@ def test_istio_rules():
         servers([{"port": {"number": 1, "name": "x", "protocol": "UDP"}}]), [], []
     )
     assert "TCP or TLS" in problem
-
-
-def test_forwards_need_host_and_port():
-    assert not list(forward_problems([Forward("a", "localhost:6443"), Forward("b", "[::1]:1")]))
-    assert len(list(forward_problems([Forward("a", "localhost"), Forward("b", "h:0")]))) == 2

@@ -11,11 +11,13 @@ from pipeops.agent.lane import Lane
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
+from pipeops.protocol.messages.negotiation import Feature, format_features
 from pipeops.protocol.messages.registration import Register
 from tests.support.sockets import RecordingSocket
 from tests.support.turns import turns
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OURS = format_features(Feature)
 
 
 class NoJson:
@@ -97,6 +99,18 @@ async def test_hello_is_acknowledged_before_multiplexing_starts() -> None:
     assert made.multiplexing.is_set()
     say(made, "gateway_hello", {"use_yamux": True})
     assert socket.types() == []
+
+
+@pytest.mark.parametrize(("features", "careful"), [(None, True), (OURS, False)])
+async def test_only_our_own_control_plane_is_not_taken_for_hashicorp_yamux(
+    features: str | None, careful: bool
+) -> None:
+    made, socket, _ = lane()
+    socket.features = features
+    say(made, "gateway_hello", {"use_yamux": True})
+    assert made.link.session is not None
+    limits = made.link.session.limits
+    assert (limits.acknowledge_at_once, limits.finish_alone) == (careful, careful)
 
 
 async def test_hello_without_yamux_gets_no_answer() -> None:

@@ -252,7 +252,9 @@ def test_names_of_todays_code_and_of_the_documentation_both_work(tmp_path):
 def test_forwards_and_policy_are_checked():
     loaded = read({"forwards": '[{"name": "api", "local_addr": "localhost:6443"}]'})
     assert loaded.settings.forwards[0].local_addr == "localhost:6443"
-    assert "must be host:port" in refused({"forwards": '[{"local_addr": "localhost"}]'})
+    assert "local_addr is host:port" in refused(
+        {"forwards": '[{"name": "x", "local_addr": "localhost"}]'}
+    )
     assert "either file or config_map" in refused(
         PIPEOPS_POLICY_FILE="p", PIPEOPS_POLICY_CONFIG_MAP="a/b"
     )

@@ -9,6 +9,10 @@ from pipeops.protocol.exchange.principal import Principal, decode_principal
 
 MAX_REMEMBERED: Final = 1024  # decisions about distinct requests
 MAX_REMEMBERED_TARGET: Final = 1024  # bytes; longer targets are judged each time
+RAW_KUBERNETES: Final = (
+    "this cluster has a policy, which cannot be applied inside a raw stream to the Kubernetes API;"
+    " the control plane must send requests instead"
+)
 KUBERNETES: Final = ("default", "kubernetes")  # the API server's own Service
 
 
@@ -80,10 +84,7 @@ class PolicyGuard:
         target = f"{host[:128]}:{port}"
         refusal = ""
         if ".".join(labels) in self._api_hosts or (namespace or KUBERNETES[0], name) == KUBERNETES:
-            refusal = (
-                "this cluster has a policy, which cannot be applied inside a raw stream to the"
-                " Kubernetes API; the control plane must send requests instead"
-            )
+            refusal = RAW_KUBERNETES
         elif not service:
             # It might be the API server's, under a name that nobody told us.
             refusal = (

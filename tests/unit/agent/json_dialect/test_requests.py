@@ -218,3 +218,14 @@ def test_a_bug_ends_one_request_only() -> None:
     bench.requests.broken(message("proxy_request", {}, "r2"))
     assert [request_id for _, request_id, _ in bench.lane.sent] == ["r1", "r2"]
     assert all("internal error" in payload["error"] for _, _, payload in bench.lane.sent)
+
+
+def test_the_clusters_policy_counts_for_websockets_too() -> None:
+    policy = PolicyGuard(parse({"version": 1, "exec": False}, "test"))
+    bench = Bench(policy=policy)
+    bench.ask(path="/api/v1/namespaces/a/pods/p/exec", query="command=sh", is_websocket=True)
+    ((kind, _, said),) = bench.lane.sent
+    assert kind == "proxy_error"
+    assert "rule 'exec'" in said["error"]
+    assert bench.pool.requests == []
+    assert bench.pool.dialled == []
