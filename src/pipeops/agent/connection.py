@@ -387,7 +387,8 @@ class ControlPlaneConnection:
                 cluster_id=self._cluster_id,
                 metadata=self._facts.heartbeat_metadata(),
                 status="healthy",
-                tunnel_status="connected" if lane.multiplexing.is_set() else "disconnected",
+                # Control planes that are not ours may never multiplex: the socket is the tunnel then.
+                tunnel_status="connected" if self._tunnel_enabled else "disconnected",
             )
             await lane.beat(heartbeat)
             self.last_heartbeat = self._loop.time()
