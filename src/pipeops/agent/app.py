@@ -4,7 +4,6 @@ import asyncio
 import gc
 import os
 import random
-import ssl
 from collections.abc import Iterator
 
 import uvloop
@@ -13,6 +12,7 @@ from pipeops import __version__
 from pipeops.agent.cluster_targets import ClusterTargets
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Identity
 from pipeops.agent.control_plane import ControlPlaneUrl
+from pipeops.agent.credentials import DialCredentials, TlsFiles
 from pipeops.agent.facts import ClusterFacts
 from pipeops.agent.identity import agent_id, instance_id, next_epoch
 from pipeops.agent.json_dialect.dialect import JsonDialect
@@ -23,7 +23,7 @@ from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
 from pipeops.agent.proxy.pool import Address, PoolLimits, UpstreamPool
 from pipeops.agent.settings import AgentSettings
-from pipeops.http1.tls import cluster_context, control_plane_context
+from pipeops.http1.tls import cluster_context
 from pipeops.kube.client import KubeClient
 from pipeops.kube.config import KubeAccess, in_cluster, is_in_cluster, load_kubeconfig
 from pipeops.kube.errors import KubeConfigError
@@ -40,6 +40,7 @@ from pipeops.runtime.settings import Problem, SettingsError
 from pipeops.runtime.signals import shutdown_event, state_report
 from pipeops.runtime.supervisor import Service, Supervisor
 from pipeops.runtime.tasks import OnError, TaskScope
+from pipeops.tunnel.proxy import proxy_for
 from pipeops.tunnel.websocket import PEER_ERRORS
 
 log = get_logger(__name__)
@@ -180,6 +181,7 @@ def _connection(
         url = ControlPlaneUrl.parse(settings.api_url)
     except ValueError as error:
         raise SettingsError([Problem("pipeops.api_url", "", str(error))]) from error
+    credentials = _dial_credentials(settings, clock, secure=url.secure)
     rule = IdentityRule(allow_system=settings.allow_system_identities)
     proxy = KubeApiProxy(
         pool,
@@ -205,7 +207,7 @@ def _connection(
 
     return ControlPlaneConnection(
         url,
-        settings.token.reveal,
+        credentials.token,
         identity,
         facts,
         StreamAcceptor(
@@ -231,8 +233,8 @@ def _connection(
         limits=Limits(
             keepalive_interval=settings.ping_interval, keepalive_timeout=settings.silence_timeout
         ),
-        ssl_context=_control_plane_tls(settings) if url.secure else None,
-        environment=os.environ,
+        ssl_context=credentials.ssl_context,
+        proxy=_proxy(url),
         backoff=backoff,
         wall=clock.now,
         times=ConnectionTimes(
@@ -243,16 +245,27 @@ def _connection(
         tunnel_enabled=settings.tunnel_enabled,
         reconnect=settings.reconnect_enabled,
         forwards=targets.forwards,
+        proxy_of=lambda target: proxy_for(target, os.environ),
     )
 
 
-def _control_plane_tls(settings: AgentSettings) -> ssl.SSLContext:
-    return control_plane_context(
-        ca_file=settings.tls_ca_file or None,
-        cert_file=settings.tls_cert_file or None,
-        key_file=settings.tls_key_file or None,
-        insecure_skip_verify=settings.tls_insecure_skip_verify,
+def _dial_credentials(settings: AgentSettings, clock: Clock, *, secure: bool) -> DialCredentials:
+    tls = TlsFiles(
+        settings.tls_ca_file,
+        settings.tls_cert_file,
+        settings.tls_key_file,
+        settings.tls_insecure_skip_verify,
     )
+    return DialCredentials(
+        settings.token, settings.token_file, tls=tls if secure else None, clock=clock
+    )
+
+
+def _proxy(url: ControlPlaneUrl) -> str | None:
+    try:
+        return proxy_for(url.websocket, os.environ)
+    except ValueError as error:
+        raise SettingsError([Problem("proxy", "environment", str(error))]) from error
 
 
 def _token_to_send(settings: AgentSettings, access: KubeAccess) -> Secret[str] | None:
@@ -294,7 +307,7 @@ class _ApiServerAddress:
             context = None
             if access.tls:
                 context = cluster_context(
-                    ca=access.ca,
+                    ca=access.current_ca(),
                     insecure_skip_verify=access.insecure_skip_tls_verify,
                     certificate=access.credentials.certificate()
                     if self._show_certificate

@@ -41,7 +41,6 @@ from pipeops.protocol.messages.registration import (
 )
 from pipeops.runtime.logs import get_logger
 from pipeops.tunnel.link import TunnelLink
-from pipeops.tunnel.proxy import proxy_for
 from pipeops.tunnel.websocket import HandshakeRefused, TunnelSocket, dial
 
 log = get_logger(__name__)
@@ -129,14 +128,15 @@ class ControlPlaneConnection:
         json_requests: JsonRequests,
         *,
         limits: Limits,
-        ssl_context: ssl.SSLContext | None,
-        environment: Mapping[str, str],
+        ssl_context: Callable[[], ssl.SSLContext | None],
+        proxy: str | None,
         backoff: Callable[[], Iterator[float]],
         wall: Callable[[], datetime],
         times: ConnectionTimes | None = None,
         tunnel_enabled: bool = True,
         reconnect: bool = True,
         forwards: Offers | None = None,
+        proxy_of: Callable[[str], str | None] | None = None,
         dial: Dial = dial,
     ) -> None:
         self._url = url
@@ -147,7 +147,8 @@ class ControlPlaneConnection:
         self._json = json_requests
         self._limits = limits
         self._ssl = ssl_context
-        self._environment = environment
+        self._proxy = proxy
+        self._proxy_for = proxy_of
         self._backoff = backoff
         self._wall = wall
         self._times = times or ConnectionTimes()
@@ -197,6 +198,9 @@ class ControlPlaneConnection:
                     await self._serve(group, lane, features, success)
             except* ControlPlaneError as errors:
                 error = _first(errors)
+            # A group that ends by an error swallows a cancellation which came at the same time (fixed in Python 3.13).
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError
             self._down()
             self.failures += 1
             if self.registered and not self._reconnect:
@@ -226,7 +230,7 @@ class ControlPlaneConnection:
             control_plane=self._url.configured,
             cluster_id=success.cluster_id,
             cluster=success.name if success.name is not UNSET else "",
-            proxy=proxy_for(self._url.websocket, self._environment) is not None,
+            proxy=self._proxy is not None,
         )
 
     def _down(self) -> None:
@@ -268,9 +272,7 @@ class ControlPlaneConnection:
 
     async def _register_by_http(self) -> tuple[Lane, frozenset[Feature], RegisterSuccess]:
         """Control planes of the first agents' time: no envelope, no multiplexing."""
-        http = ControlHttp(
-            self._url, self._token, ssl_context=self._ssl, environment=self._environment
-        )
+        http = ControlHttp(self._url, self._token, ssl_context=self._ssl, proxy=self._proxy)
         lane = SeedLane(http, self._limits, self._acceptor, self._json, wall=self._wall)
         success = await self._register(lane, frozenset())
         self._lanes[0] = lane
@@ -331,8 +333,8 @@ class ControlPlaneConnection:
     async def _dial(
         self, lane: Lane, url: ControlPlaneUrl, headers: Mapping[str, str]
     ) -> frozenset[Feature]:
-        proxy = proxy_for(url.websocket, self._environment)
-        context = self._ssl
+        proxy = self._proxy_of(url)
+        context = self._ssl()
         if url.secure and context is None:  # a secure gateway behind a cleartext control plane
             context = ssl.create_default_context()
         try:
@@ -347,6 +349,15 @@ class ControlPlaneConnection:
         except (HandshakeRefused, OSError, TimeoutError) as error:
             raise explain(error, url, proxy) from error
         return parse_features(socket.header(FEATURES_HEADER))
+
+    def _proxy_of(self, url: ControlPlaneUrl) -> str | None:
+        """The way to the control plane's own server is known; a gateway may need another."""
+        if self._proxy_for is None or url.configured == self._url.configured:
+            return self._proxy
+        try:
+            return self._proxy_for(url.websocket)
+        except ValueError as error:
+            raise ControlPlaneError(str(error)) from error
 
     async def _serve(
         self,

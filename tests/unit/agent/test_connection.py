@@ -115,8 +115,8 @@ class Bench:
             StreamAcceptor({}, lambda *_: None),
             NoJson(),
             limits=Limits(),
-            ssl_context=None,
-            environment={},
+            ssl_context=lambda: None,
+            proxy=None,
             backoff=self.backoff,
             wall=lambda: NOW,
             times=times,
@@ -321,3 +321,15 @@ async def test_nothing_is_left_when_it_is_stopped() -> None:
     await bench.stop()
     assert asyncio.all_tasks() == before
     assert all(socket.closed is not None for socket in bench.cp.sockets)
+
+
+@pytest.mark.parametrize("turn", range(6))
+async def test_a_stop_while_the_tunnel_is_being_lost_is_not_forgotten(turn: int) -> None:
+    """As when a supervisor and its children are killed together: the agent must not dial on until it is forced."""
+    bench = Bench()
+    socket = await bench.registered()
+    socket.close(1006, "connection lost")
+    await turns(turn)
+    bench.task.cancel()
+    await turns(20)
+    assert bench.task.cancelled(), len(bench.cp.sockets)

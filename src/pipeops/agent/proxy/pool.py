@@ -140,11 +140,10 @@ class UpstreamPool:
             )
             return
         except OSError as error:
-            self._failed(
-                waiting,
-                502,
-                f"the Kubernetes API server at {address} cannot be reached: {error.strerror or error}",
-            )
+            # A connection that is closed within the TLS handshake is reported without a word.
+            why = error.strerror or str(error) or "it closed the connection before TLS was up"
+            message = f"the Kubernetes API server at {address} cannot be reached: {why}"
+            self._failed(waiting, 502, message)
             return
         except PipeOpsError as error:  # no context for TLS: a CA or certificate is unusable
             self._failed(waiting, 502, f"the agent cannot dial the Kubernetes API server: {error}")

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +13,6 @@ from python_socks.async_.asyncio import Proxy
 
 from pipeops.agent.control_plane import ControlPlaneError, ControlPlaneUrl, RegistrationRefused
 from pipeops.runtime.redaction import redact_text
-from pipeops.tunnel.proxy import proxy_for
 
 MAX_ANSWER = 1024 * 1024
 MAX_SHOWN = 512  # characters of an answer's body in an error
@@ -35,14 +34,14 @@ class ControlHttp:
         url: ControlPlaneUrl,
         token: Callable[[], str],
         *,
-        ssl_context: ssl.SSLContext | None,
-        environment: Mapping[str, str],
+        ssl_context: Callable[[], ssl.SSLContext | None],
+        proxy: str | None,
         timeout: float = 30.0,
     ) -> None:
         self._url = url
         self._token = token
         self._ssl = ssl_context
-        self._environment = environment
+        self._proxy = proxy
         self._timeout = timeout
 
     async def call(self, method: str, path: str, body: bytes | None = None) -> bytes:
@@ -73,11 +72,11 @@ class ControlHttp:
         parts = urlsplit(self._url.configured)
         secure = self._url.secure
         host, port = parts.hostname or "", parts.port or (443 if secure else 80)
-        proxy = proxy_for(self._url.websocket, self._environment)
+        proxy = self._proxy
         options: dict[str, Any] = {"host": host, "port": port}
         if proxy is not None:
             options = {"sock": await Proxy.from_url(proxy).connect(dest_host=host, dest_port=port)}
-        context = (self._ssl or ssl.create_default_context()) if secure else None
+        context = (self._ssl() or ssl.create_default_context()) if secure else None
         reader, writer = await asyncio.open_connection(
             **options, ssl=context, server_hostname=host if secure else None
         )

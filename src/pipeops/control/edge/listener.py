@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
+from weakref import WeakSet
 
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.connection import ClientConnection
@@ -49,6 +50,9 @@ class Listener:
         self.now = now
         self.read_buffer = ReadBuffer()
         self.connections: set[ClientConnection] = set()
+        # Accepted, but still in their TLS handshake. A failed one is told to nobody: uvloop just lets go of it,
+        # so the set does the same.
+        self._arriving: WeakSet[asyncio.BaseProtocol] = WeakSet()
         self.lingering: set[Lingering] = set()
         self._max_connections = max_connections
         self._prefix = os.urandom(8).hex().encode()
@@ -108,9 +112,15 @@ class Listener:
             await asyncio.sleep(0.05)
 
     def _connection(self) -> asyncio.BaseProtocol:
-        if len(self.connections) >= self._max_connections:
+        if len(self.connections) + len(self._arriving) >= self._max_connections:
             return _Refuse()
-        return ClientConnection(self)
+        connection = _Arriving(self)
+        self._arriving.add(connection)
+        return connection
+
+    def arrived(self, connection: "_Arriving") -> None:
+        """Its handshake is complete."""
+        self._arriving.discard(connection)
 
     def sweep(self, now: float) -> None:
         """Close connections that are idle, slow over a head or a body, or answered and still there."""
@@ -124,6 +134,20 @@ class Listener:
                 connection.head_timed_out()
             elif connection.awaits_body and now - connection.since > BODY_TIMEOUT:
                 connection.body_timed_out()
+
+
+class _Arriving(ClientConnection):
+    """A ClientConnection that can be counted before it is connected."""
+
+    __slots__ = ("__weakref__", "_listener")
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__(listener)
+        self._listener = listener
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._listener.arrived(self)
+        super().connection_made(transport)
 
 
 class _Refuse(asyncio.Protocol):

@@ -39,7 +39,7 @@ async def call(
 
     monkeypatch.setattr(asyncio, "open_connection", connect)
     client = ControlHttp(
-        ControlPlaneUrl.parse(base), lambda: "tok", ssl_context=None, environment={}
+        ControlPlaneUrl.parse(base), lambda: "tok", ssl_context=lambda: None, proxy=None
     )
     return await client.call("POST", "/api/v1/x", b"{}"), writer, opened
 
