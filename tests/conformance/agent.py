@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from msgspec import UNSET
+
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Identity
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.json_dialect.dialect import JsonDialect
@@ -18,7 +20,7 @@ from pipeops.agent.services import ServiceRoutes
 from pipeops.agent.targets import Endpoint, NoSystemServices, TargetResolver
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages.heartbeat import HeartbeatMetadata
-from pipeops.protocol.messages.registration import Features, Register
+from pipeops.protocol.messages.registration import Features, Register, ServerSpecs
 from pipeops.runtime.tasks import OnError, TaskScope
 
 AGENT_ID = "agent-0a1b2c3d4e5f6071"
@@ -32,6 +34,7 @@ class Facts:
         return Register(
             agent_id=AGENT_ID,
             agent_version="v1.6.0",
+            cloud_provider="hetzner",
             features=Features(
                 supports_binary_protocol=True,
                 supports_compression=True,
@@ -40,11 +43,32 @@ class Facts:
                 supports_streaming=True,
                 supports_websocket_proxy=True,
             ),
+            hostname="pipeops-agent-7c9f",
+            k8s_service_token="eyJ" if send_token else UNSET,
+            k8s_version="v1.31.4+k3s1",
+            labels={"agent.pipeops.io/version": "v1.6.0", "hostname": "pipeops-agent-7c9f"},
+            metadata={
+                "agent_mode": "vm-agent",
+                "registration_mode": "fresh",
+                "registration_timestamp": "2026-06-15T06:26:40Z",
+            },
             name="edge-1",
+            region="DE",
+            server_ip="203.0.113.9",
+            server_specs=ServerSpecs(cpu_cores=4, memory_gb=7, disk_gb=98, os="Alpine Linux v3.20"),
         )
 
     def heartbeat_metadata(self) -> HeartbeatMetadata:
-        return HeartbeatMetadata(agent_version="v1.6.0")
+        return HeartbeatMetadata(
+            agent_version="v1.6.0",
+            cpu_usage="0%",
+            gateway_routes=2,
+            is_private=True,
+            k8s_nodes=3,
+            k8s_pods=41,
+            k8s_version="v1.31.4+k3s1",
+            memory_usage="0%",
+        )
 
 
 @dataclass

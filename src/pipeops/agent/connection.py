@@ -395,8 +395,8 @@ class ControlPlaneConnection:
 
     async def _heartbeats(self, lane: Lane, interval: float) -> None:
         while True:
-            tunnel = self._tunnel_enabled and lane.multiplexing.is_set()
-            status = "connected" if tunnel else "disconnected"
+            # Control planes that are not ours may never multiplex: the socket is the tunnel then.
+            status = "connected" if self._tunnel_enabled else "disconnected"
             await lane.beat(self._heartbeat("healthy", status))
             self.last_heartbeat = self._loop.time()
             await asyncio.sleep(interval)

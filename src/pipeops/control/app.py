@@ -104,7 +104,7 @@ class ControlPlane:
         self._clock = clock
         self._now = loop.time
         self._stopping = False
-        self._listening = False
+        self._listening = asyncio.Event()
         self.authenticator = Authenticator(
             store.user_tokens, wall=clock.wall, monotonic=clock.monotonic
         )
@@ -147,7 +147,7 @@ class ControlPlane:
                 self.access_log.start()
                 services.spawn(self._serve_api(api_socket), name="api")
                 services.spawn(self._watch_tokens(), name="tokens")
-                services.spawn(self.forwards.run(), name="forwards")
+                services.spawn(self._serve_forwards(), name="forwards")
                 listening = services.spawn(self._listen(listener), name="listener")
                 gc.collect()
                 gc.freeze()
@@ -211,7 +211,7 @@ class ControlPlane:
     def _not_ready(self) -> str | None:
         if self._stopping:
             return "stopping"
-        return None if self._listening else "starting"
+        return None if self._listening.is_set() else "starting"
 
     async def _listen(self, listener: Listener) -> None:
         settings = self._settings
@@ -220,7 +220,7 @@ class ControlPlane:
             context = server_context(str(settings.tls_cert), str(settings.tls_key))
 
         def on_listening(address: tuple[str, int]) -> None:
-            self._listening = True
+            self._listening.set()
             log.info(
                 "control plane is listening",
                 address=f"{address[0]}:{address[1]}",
@@ -256,6 +256,10 @@ class ControlPlane:
             server = api.ApiServer(services)
             _settle_memory()
             await server.serve(sockets=[listening])
+
+    async def _serve_forwards(self) -> None:
+        await self._listening.wait()  # a control plane that cannot start opens no other ports
+        await self.forwards.run()
 
     async def _watch_tokens(self) -> None:
         def failed(error: Exception) -> None:

@@ -161,6 +161,9 @@ class ForwardPorts:
         """Listen for what the store has, sweep until cancelled, then close every port."""
         try:
             await self._restore()
+            # A database driver may swallow a cancellation that comes while it works.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError
             waited = 0.0
             while True:
                 await asyncio.sleep(SWEEP_INTERVAL)

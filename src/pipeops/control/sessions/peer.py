@@ -251,7 +251,8 @@ class AgentPeer:
             return
         bound = await context.directory.bind_agent(grant.cluster_id, register.agent_id)
         if bound != register.agent_id:
-            if any(i.agent_id == bound for i in context.registry.instances(grant.cluster_name)):
+            live = context.registry.instances(grant.cluster_name)
+            if bound != UNKNOWN_AGENT and any(one.agent_id == bound for one in live):
                 self._reject(
                     link,
                     "conflict",

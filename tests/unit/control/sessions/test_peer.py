@@ -405,3 +405,16 @@ async def test_our_own_agent_is_never_sent_to_the_gateway() -> None:
         success, _ = socket.messages()
         assert b"gateway_ws_url" not in bytes(success.payload)
         peer.link.abort("end of test")
+
+
+async def test_an_agent_that_came_to_the_gateway_first_may_still_register() -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        context = Context(scope)
+        early, _ = context.peer(gateway=True)
+        await turns()
+        peer, socket = context.peer()
+        await say(peer, "register", {"agent_id": "a1"})
+        assert socket.types()[0] == "register_success"
+        assert context.directory.agent == "a1"
+        for each in (early, peer):
+            each.link.abort("end of test")
