@@ -28,7 +28,7 @@ def milli(text: str) -> int:
     Raises:
         ValueError: it is none.
     """
-    return _scaled(text, 1000)
+    return scaled(text, 1000)
 
 
 @lru_cache(maxsize=4096)
@@ -38,10 +38,15 @@ def whole(text: str) -> int:
     Raises:
         ValueError: it is none.
     """
-    return _scaled(text, 1)
+    return scaled(text, 1)
 
 
-def _scaled(text: str, factor: int) -> int:
+def scaled(text: str, factor: int) -> int:
+    """Return a quantity times `factor`, rounded up, without remembering it.
+
+    Raises:
+        ValueError: it is none.
+    """
     found = _FORM.fullmatch(text)
     if found is None:
         raise ValueError(f"not a quantity: {text[:40]!r}")

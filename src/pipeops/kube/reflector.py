@@ -74,6 +74,7 @@ class Reflector(Generic[W]):
         self._sleep = sleep
         self._backoff = Backoff(rng, first=0.8, cap=30.0)
         self._version = ""
+        self._doubted = False
         self.synced = asyncio.Event()
         self.problem: KubeError | None = None
         self.relists = 0
@@ -100,6 +101,7 @@ class Reflector(Generic[W]):
                     self._version = ""
                 if not isinstance(error, Gone):
                     self._note(error)
+                self._doubted = True
                 await self._pause(error)
 
     async def _list(self) -> None:
@@ -122,6 +124,7 @@ class Reflector(Generic[W]):
                 version = page.metadata.resource_version
         self._sink.finish()
         self._version = version
+        self._doubted = False
         if isinstance(self.problem, Forbidden | NotFound):
             self._recovered()
         self.synced.set()
@@ -130,6 +133,8 @@ class Reflector(Generic[W]):
         """Watch after watch, until an error."""
         empty = 0
         while True:
+            if self._doubted:
+                await self._check_version()
             empty += 1
             seconds = self._rng.uniform(*WATCH_SECONDS)
             events = watch(
@@ -150,8 +155,19 @@ class Reflector(Generic[W]):
                         self._recovered()
             self._recovered()
             if empty:
+                self._doubted = True
                 # A proxy that cuts every answer short must not make us ask without a pause.
                 await self._sleep(self._rng.uniform(0.5, 1.0) * min(empty, _MAX_EMPTY) ** 2)
+
+    async def _check_version(self) -> None:
+        """Make sure that the server knows our version, where it may have been replaced behind our back.
+
+        A watch from a version which a server restored from a backup has yet to reach is silent, not refused;
+        a list of one object tells (504).
+        """
+        query = f"limit=1&resourceVersion={self._version}&resourceVersionMatch=NotOlderThan"
+        await self._client.fetch(f"{self._path}?{query}")
+        self._doubted = False
 
     async def _pause(self, error: KubeError) -> None:
         delay = next(self._backoff)

@@ -171,7 +171,8 @@ class Transport:
             writer.write(head + (request.body or b""))
             yield reader
         finally:
-            writer.close()
+            # All that counts has been read; a TLS farewell would wait for the server's.
+            writer.transport.abort()
 
     @asynccontextmanager
     async def _errors_told(self, seconds: float) -> AsyncIterator[None]:

@@ -15,11 +15,12 @@ class Writer:
     def __init__(self):
         self.sent = b""
         self.closed = False
+        self.transport = self
 
     def write(self, data):
         self.sent += data
 
-    def close(self):
+    def abort(self):
         self.closed = True
 
 
