@@ -13,7 +13,6 @@ from pipeops import __version__
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Identity
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.facts import ClusterFacts
-from pipeops.agent.identity import agent_id, instance_id, next_epoch
 from pipeops.agent.json_dialect.dialect import JsonDialect
 from pipeops.agent.local_api.server import LocalServer
 from pipeops.agent.local_api.status import StatusPages
@@ -22,6 +21,7 @@ from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
 from pipeops.agent.proxy.pool import Address, PoolLimits, UpstreamPool
 from pipeops.agent.settings import AgentSettings
+from pipeops.agent.standing import Standing, take_up
 from pipeops.http1.tls import cluster_context, control_plane_context
 from pipeops.kube.client import KubeClient
 from pipeops.kube.config import KubeAccess, in_cluster, is_in_cluster, load_kubeconfig
@@ -62,9 +62,11 @@ async def _main(settings: AgentSettings) -> None:
     report_loop_errors(asyncio.get_running_loop(), of_peers=PEER_ERRORS)
     clock = Clock()
     access = _cluster_access(settings, clock)
-    identity = Identity(
-        agent_id=agent_id(settings.agent_id), instance=instance_id(), epoch=next_epoch(clock)
+    client = KubeClient(access, timeout=settings.kube_timeout)
+    standing = await take_up(
+        client, access, clock, configured_id=settings.agent_id, state_file=settings.state_file
     )
+    identity = standing.identity
     log.info(
         "agent starting",
         version=__version__,
@@ -73,6 +75,7 @@ async def _main(settings: AgentSettings) -> None:
         cluster=settings.cluster_name,
         kubernetes=f"{access.host}:{access.port}",
         access=access.origin,
+        state=standing.keeper.location,
     )
     with shutdown_event() as stop:
         async with TaskScope("streams", on_error=OnError.ISOLATE) as streams:
@@ -81,12 +84,17 @@ async def _main(settings: AgentSettings) -> None:
             # The PipeOps dialect brings its own credentials: its connections must be nobody's before.
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits)
-            connection = _connection(settings, clock, access, identity, pool, json_pool, streams)
+            facts = _facts(settings, clock, access, client, standing)
+            connection = _connection(
+                settings, clock, access, identity, facts, pool, json_pool, streams
+            )
             services: list[Service] = [
                 _local_server(settings, clock, connection),
                 pool,
                 json_pool,
+                standing.keeper,
                 connection,
+                *standing.services,
             ]
             supervisor = Supervisor(services, stop_timeout=settings.shutdown_timeout)
             pools = (pool, json_pool)
@@ -143,11 +151,32 @@ def _cluster_access(settings: AgentSettings, clock: Clock) -> KubeAccess:
     return access
 
 
+def _facts(
+    settings: AgentSettings,
+    clock: Clock,
+    access: KubeAccess,
+    client: KubeClient,
+    standing: Standing,
+) -> ClusterFacts:
+    return ClusterFacts(
+        client,
+        standing.identity,
+        clock,
+        cluster_name=settings.cluster_name,
+        labels=settings.labels,
+        service_account_token=_token_to_send(settings, access),
+        observer=standing.observer,
+        stored_cluster_id=standing.stored.cluster_id,
+        remember=standing.keeper.update,
+    )
+
+
 def _connection(
     settings: AgentSettings,
     clock: Clock,
     access: KubeAccess,
     identity: Identity,
+    facts: ClusterFacts,
     pool: UpstreamPool,
     json_pool: UpstreamPool,
     streams: TaskScope,
@@ -165,14 +194,6 @@ def _connection(
         host=access.authority,
         now=clock.monotonic,
         base_path=access.base_path.encode(),
-    )
-    facts = ClusterFacts(
-        KubeClient(access, timeout=settings.kube_timeout),
-        identity,
-        clock,
-        cluster_name=settings.cluster_name,
-        labels=settings.labels,
-        service_account_token=_token_to_send(settings, access),
     )
     rng = random.Random(os.urandom(16))  # noqa: S311 - spreads reconnects, guards nothing
 

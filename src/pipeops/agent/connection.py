@@ -36,6 +36,7 @@ from pipeops.tunnel.websocket import HandshakeRefused, TunnelSocket, dial
 
 log = get_logger(__name__)
 
+FULL_HEARTBEAT_SECONDS = 60.0  # unchanged figures are repeated this often all the same
 USER_AGENT = "Go-http-client/1.1"  # what PipeOps control planes know agents by
 
 
@@ -66,8 +67,14 @@ class Facts(Protocol):
     async def register_payload(self, *, native: bool, send_token: bool) -> Register:
         """The registration message, except for what the connection adds."""
 
-    def heartbeat_metadata(self) -> HeartbeatMetadata:
-        """Figures for a heartbeat; from caches, never a request."""
+    def registered(self, success: RegisterSuccess) -> None:
+        """The control plane took us in."""
+
+    def forget_registration(self) -> None:
+        """Do not claim an earlier registration any more: it was refused."""
+
+    def heartbeat_metadata(self, *, native: bool) -> HeartbeatMetadata:
+        """Figures for a heartbeat; from caches, never a request. `native` peers know more of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +141,7 @@ class ControlPlaneConnection:
         self._dial_socket = dial
         self._loop = asyncio.get_running_loop()
         self._cluster_id = ""
+        self._native = False
         self._lanes: dict[int, Lane] = {}
         self.connected = False
         self.registered = False
@@ -226,7 +234,16 @@ class ControlPlaneConnection:
         send_token = Feature.NO_SERVICE_ACCOUNT_TOKEN not in features
         register = await self._facts.register_payload(native=native, send_token=send_token)
         request_id = f"req_{int(self._wall().timestamp() * 1e9)}_{self._identity.agent_id}"
-        return await lane.register(register, request_id, seconds=self._times.register)
+        try:
+            success = await lane.register(register, request_id, seconds=self._times.register)
+        except RegistrationRefused as error:
+            if register.cluster_id is UNSET:
+                raise
+            # What was remembered may be of another control plane; only a refusal of ourselves counts.
+            self._facts.forget_registration()
+            raise ControlPlaneError(f"{error} (registering anew)") from error
+        self._facts.registered(success)
+        return success
 
     def _lane(self, index: int) -> Lane:
         lane = Lane(index, self._limits, self._acceptor, self._json, wall=self._wall)
@@ -255,6 +272,7 @@ class ControlPlaneConnection:
         success: RegisterSuccess,
     ) -> None:
         """Until lane 0 is lost; always ends by an exception, which also ends the tasks of the group."""
+        self._native = Feature.NATIVE in features
         interval = self._times.heartbeat
         if success.x_heartbeat_interval_seconds is not UNSET:
             interval = min(max(float(success.x_heartbeat_interval_seconds), 1.0), 3600.0)
@@ -279,11 +297,19 @@ class ControlPlaneConnection:
             lane.link.close(1001, "the agent is stopping")
 
     async def _heartbeats(self, lane: Lane, interval: float) -> None:
+        sent: HeartbeatMetadata | None = None
+        sent_at = 0.0
         while True:
+            metadata = self._facts.heartbeat_metadata(native=self._native)
+            now = self._loop.time()
+            news = metadata != sent or now - sent_at >= FULL_HEARTBEAT_SECONDS
+            if news:
+                sent, sent_at = metadata, now
             heartbeat = Heartbeat(
                 agent_id=self._identity.agent_id,
                 cluster_id=self._cluster_id,
-                metadata=self._facts.heartbeat_metadata(),
+                # Peers of ours take "nothing" for "as before"; others want all of it every time.
+                metadata=metadata if news or not self._native else None,
                 status="healthy",
                 tunnel_status="connected" if lane.multiplexing.is_set() else "disconnected",
             )

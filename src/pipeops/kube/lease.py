@@ -154,6 +154,13 @@ class LeaseElector:
         self._renewed_at = began if acquired else None
 
     async def _acquire_or_renew(self) -> bool:
+        if self._seen is not None and self._version and self.leading and not self.denied:
+            try:
+                await self._renew(self._seen, ours=True)
+            except (Conflict, NotFound):
+                pass  # somebody wrote or removed it: look at what there is now
+            else:
+                return True
         try:
             lease = await self._client.get(self._path, _Lease)
         except NotFound:
@@ -163,8 +170,11 @@ class LeaseElector:
         ours = self.holder == self._identity
         if not ours and self.holder and not self._expired():
             return False
+        await self._renew(lease.spec, ours=ours)
+        return True
+
+    async def _renew(self, spec: _Spec, *, ours: bool) -> None:
         now = self._now()
-        spec = lease.spec
         renewed = _Spec(
             holder_identity=self._identity,
             lease_duration_seconds=round(self._times.duration),
@@ -173,7 +183,6 @@ class LeaseElector:
             lease_transitions=(spec.lease_transitions or 0) + (not ours),
         )
         await self._write(renewed)
-        return True
 
     async def _create(self) -> None:
         now = self._now()

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 _FORM: Final = re.compile(
-    r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))"
+    r"([+-]?(?:\d{1,20}(?:\.\d{0,20})?|\.\d{1,20}))"
     r"(?:(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE])|[eE]([+-]?\d{1,2}))?"
 )
 _SUFFIXES: Final = {

@@ -89,7 +89,13 @@ class FakeFacts:
         self.asked.append((native, send_token))
         return Register(agent_id="a", k8s_service_token="secret" if send_token else UNSET)
 
-    def heartbeat_metadata(self) -> HeartbeatMetadata:
+    def registered(self, success: Any) -> None:
+        self.success = success
+
+    def forget_registration(self) -> None:
+        self.cluster_id = UNSET
+
+    def heartbeat_metadata(self, *, native: bool) -> HeartbeatMetadata:
         return HeartbeatMetadata(agent_version="1")
 
 

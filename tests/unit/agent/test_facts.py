@@ -82,12 +82,12 @@ async def test_an_unreachable_api_server_does_not_keep_the_agent_from_registerin
     client.error = KubeError("down")
     register = await made.register_payload(native=True, send_token=False)
     assert register.k8s_version == ""
-    assert made.heartbeat_metadata().k8s_version is UNSET
+    assert made.heartbeat_metadata(native=True).k8s_version is UNSET
 
 
 async def test_a_heartbeat_asks_nobody() -> None:
     made, client = facts()
     await made.register_payload(native=True, send_token=False)
     asked = client.asked
-    assert made.heartbeat_metadata().k8s_version == "v1.36.1"
+    assert made.heartbeat_metadata(native=True).k8s_version == "v1.36.1"
     assert client.asked == asked

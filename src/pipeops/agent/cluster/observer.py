@@ -18,7 +18,7 @@ from pipeops.kube.quantity import scaled
 from pipeops.kube.reflector import Reflector
 from pipeops.protocol.messages.heartbeat import Amounts, ClusterFigures
 from pipeops.runtime.logs import get_logger
-from pipeops.runtime.tasks import TaskScope
+from pipeops.runtime.tasks import OnError, TaskScope
 
 log = get_logger(__name__)
 
@@ -92,7 +92,7 @@ class ClusterObserver:
         while True:
             await self._leadership.wait_for(True)
             log.info("reporting for the cluster")
-            async with TaskScope("observer") as scope:
+            async with TaskScope("observer", on_error=OnError.ISOLATE) as scope:
                 nodes = Reflector(
                     self._client, "/api/v1/nodes", Node, self._nodes, rng=self._rng, page=NODE_PAGE
                 )
