@@ -5,6 +5,7 @@ import os
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from ssl import SSLContext, create_default_context
@@ -48,6 +49,7 @@ class Stack:
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.control: Child | None = None
         self.agents: dict[str, Child] = {}
+        self._agent_environment: dict[str, dict[str, str]] = {}
         self._agent_arguments: dict[str, list[str | Path]] = {}
         self._starts = 0
 
@@ -121,9 +123,11 @@ class Stack:
         kubeconfig: Path,
         *extra: str,
         url: str | None = None,
+        env: Mapping[str, str] | None = None,
         wait: bool = True,
     ) -> Child:
-        """Start an agent and wait until its cluster can be reached."""
+        """Start an agent, with further variables, and wait until its cluster can be reached."""
+        self._agent_environment[cluster] = dict(env or {})
         self._agent_arguments[cluster] = [
             sys.executable, "-m", "pipeops.agent", "--pipeops-url", url or self.url, "--token-file", token_file,
             "--cluster-name", cluster, "--kubeconfig", kubeconfig, "--ca-file", self.ca_file, *extra,
@@ -138,7 +142,7 @@ class Stack:
             f"agent {cluster}",
             self._agent_arguments[cluster],
             log=self.log(f"agent-{cluster}"),
-            env=environment(HOME=str(state), PIPEOPS_PORT="0"),
+            env=environment(HOME=str(state), PIPEOPS_PORT="0", **self._agent_environment[cluster]),
             cwd=state,
         )
         self.agents[cluster] = agent

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -32,6 +32,7 @@ JSON: Final = "application/json"
 MAX_ANSWER: Final = 16 * 1024 * 1024
 #: etcd keeps objects below 1.5 MiB; as JSON with managedFields one may be a few times that.
 MAX_LINE: Final = 8 * 1024 * 1024
+_FAREWELL_SECONDS: Final = 1.0
 _READ: Final = 64 * 1024
 #: Seconds until probing starts, between probes, and probes: a dead peer is noticed within a minute.
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
@@ -171,8 +172,11 @@ class Transport:
             writer.write(head + (request.body or b""))
             yield reader
         finally:
-            # All that counts has been read; a TLS farewell would wait for the server's.
-            writer.transport.abort()
+            writer.close()
+            # An end of TLS is a dialogue: nothing of the connection is left when we return.
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(_FAREWELL_SECONDS):
+                    await writer.wait_closed()
 
     @asynccontextmanager
     async def _errors_told(self, seconds: float) -> AsyncIterator[None]:
@@ -250,7 +254,11 @@ def _direct(access: KubeAccess) -> Connect:
         if access.proxy_url:
             raise KubeConfigError(f"{access.origin}: proxy-url is not supported here")
         reader, writer = await asyncio.open_connection(
-            host, port, ssl=context, server_hostname=server_name if context else None
+            host,
+            port,
+            ssl=context,
+            server_hostname=server_name if context else None,
+            ssl_shutdown_timeout=_FAREWELL_SECONDS if context else None,
         )
         _keep_alive(writer.get_extra_info("socket"))
         return reader, writer

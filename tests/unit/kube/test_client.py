@@ -15,13 +15,15 @@ class Writer:
     def __init__(self):
         self.sent = b""
         self.closed = False
-        self.transport = self
 
     def write(self, data):
         self.sent += data
 
-    def abort(self):
+    def close(self):
         self.closed = True
+
+    async def wait_closed(self):
+        assert self.closed
 
 
 class Server:
