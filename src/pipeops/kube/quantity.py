@@ -7,7 +7,8 @@ from typing import Final
 
 _FORM: Final = re.compile(
     r"([+-]?(?:\d{1,20}(?:\.\d{0,20})?|\.\d{1,20}))"
-    r"(?:(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE])|[eE]([+-]?\d{1,2}))?"
+    r"(?:(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE])|[eE]([+-]?\d{1,2}))?",
+    re.ASCII,
 )
 _SUFFIXES: Final = {
     **{unit: Decimal(1024) ** (power + 1) for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti"))},
