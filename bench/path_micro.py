@@ -148,7 +148,7 @@ class Path:
             registry=registry,
             clusters=None,
             api=None,
-            json_kube=None,
+            pipeops_kube=None,
             scope=scope,
             ready=lambda: None,
         )
@@ -163,7 +163,7 @@ class Path:
             self.written.append(transport.written)
         for connection in self.upstream:
             pool._live.add(connection)
-            pool._keep(connection)
+            pool.released(connection)
         self.spent = {"edge": 0.0, "agent": 0.0}
 
     def callbacks(self, acceptor):

@@ -65,18 +65,12 @@ class TestCurrentOnSimulator(KubectlMatrix):
         return through(sim_stack, "sim", programs.kubectl, tmp_path).within(space)
 
 
-NO_SCHEMA = "kubectl 1.20 reads schemas as Protobuf only, and the simulated cluster has none"
-
-
 class TestOldOnSimulator(KubectlMatrix):
-    """What 1.20 is for here: get, logs, exec, port-forward and what else needs no schema."""
+    """An old kubectl, which speaks SPDY only and reads schemas as Protobuf."""
 
     column = "1.20, simulator"
     user = USER
-    not_applicable = OLD | dict.fromkeys(
-        ("apply", "apply server side", "edit", "delete", "diff", "rollout status", "explain"),
-        NO_SCHEMA,
-    )
+    not_applicable = OLD
     proxy_arguments = ()
     proxy_prefix = "/k8s/sim"
 

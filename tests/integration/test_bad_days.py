@@ -61,7 +61,26 @@ def test_a_busy_port_is_named_with_what_to_do(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         address = f"127.0.0.1:{busy.getsockname()[1]}"
         done = run_control(tmp_path, "--data-dir", tmp_path / "d", "--listen", address)
-    refused(done, 1, address, "another program listens on", "--listen")
+    refused(done, 1, address, "is in use by another program", "--listen")
+
+
+def test_the_agents_local_port_that_is_taken_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with socket.create_server(("", 0)) as busy:
+        port = busy.getsockname()[1]
+        done = run_agent(tmp_path, NOWHERE, kubeconfig(tmp_path), "--port", str(port))
+    refused(done, 1, f"port {port}", "in use", "PIPEOPS_PORT")
+
+
+def test_a_state_directory_that_may_not_be_written_is_named(tmp_path: Path) -> None:
+    """Root may write anywhere, so it gives that up for this."""
+    tmp_path.chmod(0o555)
+    mortal = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"]
+    done = run_control(
+        tmp_path,
+        *listen("--data-dir", tmp_path / "state"),
+        wrapper=mortal if os.geteuid() == 0 else [],
+    )
+    refused(done, 1, str(tmp_path / "state"), "Permission denied", "--data-dir")
 
 
 def test_a_state_directory_that_cannot_be_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ SMUGGLED = f"/k8s/{CLUSTER}/smuggled"
 
 
 def request(
-    product: Product, *lines: str, method: str = "GET", path: str = "/api/v1/pods"
+    product: Product, *lines: str, method: str = "GET", path: str = "/api/v1/judged"
 ) -> bytes:
     """A valid request with further header lines, as bytes."""
     head = [
@@ -70,7 +70,7 @@ def test_s27_contradictions_are_refused_and_nothing_after_them_is_read(
         assert word in document["message"]
         assert client.to_the_end() == b""
     assert product.api.seen("/smuggled") == []
-    assert product.api.seen("/api/v1/pods") == []
+    assert product.api.seen("/api/v1/judged") == []
     product.check()
 
 

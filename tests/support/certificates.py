@@ -40,13 +40,17 @@ class Authority:
         self.pair = self._write("ca", self._certificate, self._key)
         self.ca_file = self.pair.certificate
 
-    def client(self, name: str, user: str, *groups: str) -> KeyPair:
-        """A client certificate: CN is the Kubernetes user, each O a group."""
-        return self._issue(name, user, groups, ExtendedKeyUsageOID.CLIENT_AUTH, ())
+    def client(self, name: str, user: str, *groups: str, days: int = 1) -> KeyPair:
+        """A client certificate: CN is the Kubernetes user, each O a group; below 0 days it has expired."""
+        usage = ExtendedKeyUsageOID.CLIENT_AUTH
+        return self._issue(name, user, groups, usage, (), days * _ONE_DAY)
 
-    def server(self, name: str, *hosts: str, common_name: str | None = None) -> KeyPair:
-        """A server certificate for host names and IP addresses."""
-        return self._issue(name, common_name or name, (), ExtendedKeyUsageOID.SERVER_AUTH, hosts)
+    def server(
+        self, name: str, *hosts: str, common_name: str | None = None, days: int = 1
+    ) -> KeyPair:
+        """A server certificate for host names and IP addresses; below 0 days it has expired."""
+        usage = ExtendedKeyUsageOID.SERVER_AUTH
+        return self._issue(name, common_name or name, (), usage, hosts, days * _ONE_DAY)
 
     def _issue(
         self,
@@ -55,12 +59,13 @@ class Authority:
         organisations: tuple[str, ...],
         usage: x509.ObjectIdentifier,
         hosts: tuple[str, ...],
+        lifetime: dt.timedelta,
     ) -> KeyPair:
         key = ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, o) for o in organisations]
         attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
         builder = (
-            self._builder(x509.Name(attributes), self._certificate.subject, key)
+            self._builder(x509.Name(attributes), self._certificate.subject, key, lifetime)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
@@ -75,7 +80,11 @@ class Authority:
         return self._write(name, builder.sign(self._key, hashes.SHA256()), key)
 
     def _builder(
-        self, subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+        self,
+        subject: x509.Name,
+        issuer: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        lifetime: dt.timedelta = _ONE_DAY,
     ) -> x509.CertificateBuilder:
         now = dt.datetime.now(dt.UTC)
         return (
@@ -84,8 +93,8 @@ class Authority:
             .issuer_name(issuer)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _ONE_DAY / 24)
-            .not_valid_after(now + _ONE_DAY)
+            .not_valid_before(now + min(lifetime, dt.timedelta()) - _ONE_DAY / 24)
+            .not_valid_after(now + lifetime)
             .add_extension(
                 x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
             )

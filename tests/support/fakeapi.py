@@ -36,8 +36,22 @@ def answer(status: str, body: bytes = b"", *headers: str) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
+def write_kubeconfig(path: Path, port: int) -> Path:
+    """A kubeconfig for a cleartext API server on loopback."""
+    path.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: fake\n"
+        f'clusters: [{{name: fake, cluster: {{server: "http://127.0.0.1:{port}"}}}}]\n'
+        "users: [{name: agent, user: {token: canary-service-account-token}}]\n"
+        "contexts: [{name: fake, context: {cluster: fake, user: agent}}]\n"
+    )
+    return path
+
+
 class FakeApi:
     """Answers every request with its target's behaviour, by prefix; `/version` works, anything else is `{}`.
+
+    Args:
+        port: Where to listen; a free port unless given.
 
     Attributes:
         received: All requests of all connections, in order.
@@ -45,13 +59,14 @@ class FakeApi:
         connections: How many were ever taken.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.received: list[Received] = []
         self.stray = bytearray()
         self.connections = 0
         self.open = 0
+        self._connections: set[socket.socket] = set()
         self._behaviours: dict[str, Behaviour] = {}
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listening = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port: int = self._listening.getsockname()[1]
 
     def __enter__(self) -> Self:
@@ -67,6 +82,9 @@ class FakeApi:
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def on(self, prefix: str, behaviour: Behaviour | bytes) -> None:
         """What to do with requests whose target begins so; bytes are sent as they are."""
@@ -88,13 +106,7 @@ class FakeApi:
 
     def kubeconfig(self, path: Path) -> Path:
         """Write a kubeconfig for it, with a token in it."""
-        path.write_text(
-            "apiVersion: v1\nkind: Config\ncurrent-context: fake\n"
-            f'clusters: [{{name: fake, cluster: {{server: "http://127.0.0.1:{self.port}"}}}}]\n'
-            "users: [{name: agent, user: {token: canary-service-account-token}}]\n"
-            "contexts: [{name: fake, context: {cluster: fake, user: agent}}]\n"
-        )
-        return path
+        return write_kubeconfig(path, self.port)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -105,11 +117,13 @@ class FakeApi:
 
     def _serve(self, connection: socket.socket) -> None:
         self.open += 1
+        self._connections.add(connection)
         with connection, contextlib.suppress(OSError, ValueError):
             stream = connection.makefile("rb")
             while request := self._read(stream):
                 self.received.append(request)
                 self._answer(connection, request)
+        self._connections.discard(connection)
         self.open -= 1
 
     def _answer(self, connection: socket.socket, request: Received) -> None:

@@ -36,6 +36,12 @@ def free_port() -> int:
     raise RuntimeError("no free port found between 10000 and 32000")
 
 
+def port_open(port: int) -> bool:
+    """Something listens on a loopback port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def die_with_parent() -> None:
     """Between fork and exec: the kernel kills this child when the thread that forked it ends."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -82,6 +88,11 @@ class Child:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
 
     @property
     def running(self) -> bool:

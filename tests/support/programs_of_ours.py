@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.processes import Child
@@ -60,11 +61,11 @@ def run_agent(
 
 
 def run_control(
-    directory: Path, *arguments: str | Path, timeout: float = 60
+    directory: Path, *arguments: str | Path, timeout: float = 60, wrapper: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """A control plane to its own end."""
+    """A control plane to its own end, started by `wrapper`, a command before its own."""
     return subprocess.run(
-        [sys.executable, "-m", "pipeops.control", *map(str, arguments)],
+        [*wrapper, sys.executable, "-m", "pipeops.control", *map(str, arguments)],
         env=environment(HOME=str(directory)),
         cwd=directory,
         capture_output=True,

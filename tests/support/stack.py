@@ -5,7 +5,6 @@ import os
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from ssl import SSLContext, create_default_context
@@ -30,13 +29,24 @@ class UserToken:
 class Stack:
     """Control plane and agents below one folder; everything ends with `stop()`.
 
+    Args:
+        directory: For everything it writes.
+        tls: The control plane has a certificate.
+        hosts: Further names and addresses in that certificate.
+        control_args: Further arguments of the control plane.
+
     Attributes:
         url: `https://127.0.0.1:PORT` of the control plane.
         ca_file: signed its certificate.
     """
 
     def __init__(
-        self, directory: Path, *, tls: bool = True, control_args: tuple[str, ...] = ()
+        self,
+        directory: Path,
+        *,
+        tls: bool = True,
+        hosts: tuple[str, ...] = (),
+        control_args: tuple[str, ...] = (),
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
@@ -45,12 +55,12 @@ class Stack:
         self._control_args = control_args
         authority = Authority(directory / "pki")
         self.ca_file = authority.ca_file
-        self._certificate = authority.server("control", "localhost", "127.0.0.1")
+        self._certificate = authority.server("control", "localhost", "127.0.0.1", *hosts)
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.control: Child | None = None
         self.agents: dict[str, Child] = {}
-        self._agent_environment: dict[str, dict[str, str]] = {}
         self._agent_arguments: dict[str, list[str | Path]] = {}
+        self._agent_environment: dict[str, dict[str, str]] = {}
         self._starts = 0
 
     # -- control plane ---------------------------------------------------------------------
@@ -123,11 +133,11 @@ class Stack:
         kubeconfig: Path,
         *extra: str,
         url: str | None = None,
-        env: Mapping[str, str] | None = None,
+        env: dict[str, str] | None = None,
         wait: bool = True,
     ) -> Child:
-        """Start an agent, with further variables, and wait until its cluster can be reached."""
-        self._agent_environment[cluster] = dict(env or {})
+        """Start an agent and wait until its cluster can be reached; `env` is added to its environment."""
+        self._agent_environment[cluster] = env or {}
         self._agent_arguments[cluster] = [
             sys.executable, "-m", "pipeops.agent", "--pipeops-url", url or self.url, "--token-file", token_file,
             "--cluster-name", cluster, "--kubeconfig", kubeconfig, "--ca-file", self.ca_file, *extra,

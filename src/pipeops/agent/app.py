@@ -4,7 +4,6 @@ import asyncio
 import gc
 import os
 import random
-import ssl
 from collections.abc import Iterator
 
 import uvloop
@@ -12,6 +11,7 @@ import uvloop
 from pipeops import __version__
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Identity
 from pipeops.agent.control_plane import ControlPlaneUrl
+from pipeops.agent.credentials import DialCredentials, TlsFiles
 from pipeops.agent.facts import ClusterFacts
 from pipeops.agent.json_dialect.dialect import JsonDialect
 from pipeops.agent.local_api.server import LocalServer
@@ -22,7 +22,7 @@ from pipeops.agent.proxy.kube_api import KubeApiProxy
 from pipeops.agent.proxy.pool import Address, PoolLimits, UpstreamPool
 from pipeops.agent.settings import AgentSettings
 from pipeops.agent.standing import Standing, take_up
-from pipeops.http1.tls import cluster_context, control_plane_context
+from pipeops.http1.tls import cluster_context
 from pipeops.kube.client import KubeClient
 from pipeops.kube.config import KubeAccess, in_cluster, is_in_cluster, load_kubeconfig
 from pipeops.kube.errors import KubeConfigError
@@ -39,6 +39,7 @@ from pipeops.runtime.settings import Problem, SettingsError
 from pipeops.runtime.signals import shutdown_event, state_report
 from pipeops.runtime.supervisor import Service, Supervisor
 from pipeops.runtime.tasks import OnError, TaskScope
+from pipeops.tunnel.proxy import proxy_for
 from pipeops.tunnel.websocket import PEER_ERRORS
 
 log = get_logger(__name__)
@@ -185,6 +186,7 @@ def _connection(
         url = ControlPlaneUrl.parse(settings.api_url)
     except ValueError as error:
         raise SettingsError([Problem("pipeops.api_url", "", str(error))]) from error
+    credentials = _dial_credentials(settings, clock, secure=url.secure)
     rule = IdentityRule(allow_system=settings.allow_system_identities)
     proxy = KubeApiProxy(
         pool,
@@ -202,7 +204,7 @@ def _connection(
 
     return ControlPlaneConnection(
         url,
-        settings.token.reveal,
+        credentials.token,
         identity,
         facts,
         StreamAcceptor({StreamKind.KUBE_API: proxy} if settings.tunnel_enabled else {}, _report),
@@ -216,8 +218,8 @@ def _connection(
         limits=Limits(
             keepalive_interval=settings.ping_interval, keepalive_timeout=settings.silence_timeout
         ),
-        ssl_context=_control_plane_tls(settings) if url.secure else None,
-        environment=os.environ,
+        ssl_context=credentials.ssl_context,
+        proxy=_proxy(url),
         backoff=backoff,
         wall=clock.now,
         times=ConnectionTimes(
@@ -230,13 +232,23 @@ def _connection(
     )
 
 
-def _control_plane_tls(settings: AgentSettings) -> ssl.SSLContext:
-    return control_plane_context(
-        ca_file=settings.tls_ca_file or None,
-        cert_file=settings.tls_cert_file or None,
-        key_file=settings.tls_key_file or None,
-        insecure_skip_verify=settings.tls_insecure_skip_verify,
+def _dial_credentials(settings: AgentSettings, clock: Clock, *, secure: bool) -> DialCredentials:
+    tls = TlsFiles(
+        settings.tls_ca_file,
+        settings.tls_cert_file,
+        settings.tls_key_file,
+        settings.tls_insecure_skip_verify,
     )
+    return DialCredentials(
+        settings.token, settings.token_file, tls=tls if secure else None, clock=clock
+    )
+
+
+def _proxy(url: ControlPlaneUrl) -> str | None:
+    try:
+        return proxy_for(url.websocket, os.environ)
+    except ValueError as error:
+        raise SettingsError([Problem("proxy", "environment", str(error))]) from error
 
 
 def _token_to_send(settings: AgentSettings, access: KubeAccess) -> Secret[str] | None:
@@ -278,7 +290,7 @@ class _ApiServerAddress:
             context = None
             if access.tls:
                 context = cluster_context(
-                    ca=access.ca,
+                    ca=access.current_ca(),
                     insecure_skip_verify=access.insecure_skip_tls_verify,
                     certificate=access.credentials.certificate()
                     if self._show_certificate

@@ -31,7 +31,6 @@ from pipeops.protocol.messages.negotiation import (
 from pipeops.protocol.messages.registration import Register, RegisterSuccess
 from pipeops.runtime.logs import get_logger
 from pipeops.tunnel.link import TunnelLink
-from pipeops.tunnel.proxy import proxy_for
 from pipeops.tunnel.websocket import HandshakeRefused, TunnelSocket, dial
 
 log = get_logger(__name__)
@@ -115,8 +114,8 @@ class ControlPlaneConnection:
         json_requests: JsonRequests,
         *,
         limits: Limits,
-        ssl_context: ssl.SSLContext | None,
-        environment: Mapping[str, str],
+        ssl_context: Callable[[], ssl.SSLContext | None],
+        proxy: str | None,
         backoff: Callable[[], Iterator[float]],
         wall: Callable[[], datetime],
         times: ConnectionTimes | None = None,
@@ -132,7 +131,7 @@ class ControlPlaneConnection:
         self._json = json_requests
         self._limits = limits
         self._ssl = ssl_context
-        self._proxy = proxy_for(url.websocket, environment)
+        self._proxy = proxy
         self._backoff = backoff
         self._wall = wall
         self._times = times or ConnectionTimes()
@@ -256,7 +255,7 @@ class ControlPlaneConnection:
                 lane.link,
                 self._url.websocket,
                 headers=headers,
-                ssl_context=self._ssl,
+                ssl_context=self._ssl(),
                 proxy=self._proxy,
                 handshake_timeout=self._times.handshake,
             )

@@ -136,7 +136,8 @@ def load_settings(
     loaded = load(
         AgentSettings, flags=flags, environment=environment, file=file, inert=INERT, check=_check
     )
-    settings = msgspec.structs.replace(loaded.settings, token=_token(loaded, standard_input))
+    token, token_file = _token(loaded, standard_input)
+    settings = msgspec.structs.replace(loaded.settings, token=token, token_file=token_file)
     loaded.settings = settings
     loaded.warnings += _advice(settings, loaded.origins)
     return loaded
@@ -184,8 +185,11 @@ def _check(values: dict[str, Any]) -> Iterator[Problem]:
         )
 
 
-def _token(loaded: Loaded[AgentSettings], standard_input: TextIO | None) -> Secret[str]:
-    """Settle the token: of a token and a token file, the one from the higher layer."""
+def _token(loaded: Loaded[AgentSettings], standard_input: TextIO | None) -> tuple[Secret[str], str]:
+    """Settle the token: of a token and a token file, the one from the higher layer.
+
+    With it comes the file that it can be read from again, if there is one.
+    """
     settings = loaded.settings
     none = Origin(Rank.DEFAULT, "")
     direct = loaded.origins.get("token", none)
@@ -195,9 +199,10 @@ def _token(loaded: Loaded[AgentSettings], standard_input: TextIO | None) -> Secr
             [Problem("pipeops.token", direct.place, f"given twice, also as {by_file.place}")]
         )
     if settings.token_file and by_file.rank > direct.rank:
-        return _read_token(settings.token_file, standard_input)
+        again = settings.token_file if settings.token_file != "-" else ""  # noqa: S105 - a path
+        return _read_token(settings.token_file, standard_input), again
     if settings.token:
-        return settings.token
+        return settings.token, ""
     raise SettingsError(
         [
             Problem(

@@ -34,6 +34,7 @@ from pipeops.control.store.opening import Store, open_store
 from pipeops.errors import PipeOpsError
 from pipeops.http1.tls import server_context
 from pipeops.protocol.limits import Limits
+from pipeops.protocol.mux.waiting import WaitingBytes
 from pipeops.runtime.clock import Clock
 from pipeops.runtime.heap import keep_freed_memory
 from pipeops.runtime.logs import get_logger
@@ -112,7 +113,9 @@ class ControlPlane:
         self._credentials = ClusterCredentials(
             store.cluster_credentials, Sealer(load_key(settings.credential_key_file))
         )
-        self.registry = SessionRegistry(now=self._now)
+        self.registry = SessionRegistry(
+            now=self._now, waiting=WaitingBytes(settings.max_waiting_mib << 20)
+        )
         self.access_log = AccessLog(
             sys.stderr,
             timestamp=_Timestamp(clock.wall),
@@ -190,6 +193,7 @@ class ControlPlane:
             "agents": len(self.registry),
             "lanes": len(lanes),
             "streams": sum(len(session.streams) for session in sessions),
+            "waiting_bytes": self.registry.waiting.taken,
         }
 
     def _not_ready(self) -> str | None:

@@ -55,6 +55,12 @@ def _address(_context: click.Context, _option: click.Parameter, value: str) -> t
     default=5.0,
     help="Seconds, told to agents.",
 )
+@click.option(
+    "--max-waiting-mib",
+    type=click.IntRange(16, 1 << 20),
+    default=512,
+    help="MiB kept for slow clients and agents before new requests get 503.",
+)
 @click.option("--access-log/--no-access-log", default=True, help="One log line for each request.")
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info"
@@ -79,6 +85,7 @@ def command(**options: Any) -> None:
         tls_cert=cert,
         tls_key=key,
         heartbeat_interval=options["heartbeat_interval"],
+        max_waiting_mib=options["max_waiting_mib"],
         access_log=options["access_log"],
         log_level=options["log_level"],
         log_format=options["log_format"],

@@ -15,6 +15,7 @@ class ControlSettings:
         tls_cert, tls_key: PEM files; both or neither. Without them the port speaks cleartext.
         heartbeat_interval: seconds, told to our agents when they register.
         max_streams: live requests of one agent's lane.
+        max_waiting_mib: MiB kept for slow clients and agents, all together, before new requests are answered with 503.
         access_log: write a line for each request.
     """
 
@@ -26,6 +27,7 @@ class ControlSettings:
     tls_key: Path | None = None
     heartbeat_interval: float = 5.0
     max_streams: int = 8192
+    max_waiting_mib: int = 512
     access_log: bool = True
     log_level: str = "info"
     log_format: str = "auto"

@@ -1,7 +1,7 @@
 """Request heads: cut, validated by llhttp, read once, and stripped of what must not cross (RFC 9110 §7.6.1, RFC 9112)."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httptools
 
@@ -46,6 +46,7 @@ class HeaderBlock:
         impersonation: name of the first Impersonate-* header the client sent, or None.
         forwarded: header lines that may cross, each ended by CRLF.
         fields: all fields as (lower-case name, value).
+        plain: nothing in it needs care: no body, no upgrade, and the connection is kept.
     """
 
     authorization: bytes | None
@@ -58,6 +59,17 @@ class HeaderBlock:
     impersonation: bytes | None
     forwarded: bytes
     fields: tuple[tuple[bytes, bytes], ...]
+    plain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive `plain`."""
+        self.plain = not (
+            self.content_length
+            or self.chunked
+            or self.close
+            or self.expect_continue
+            or self.upgrade is not None
+        )
 
     def value(self, name: bytes) -> bytes | None:
         """First value of the field with this lower-case name."""

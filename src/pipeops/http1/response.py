@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from pipeops.http1.framing import FramingError
 from pipeops.protocol.exchange.native import Framing
@@ -17,6 +18,18 @@ _SPECIAL = re.compile(
     rb")[ \t]*:[ \t]*([^\r\n]*))"
 )
 _DIGITS = re.compile(rb"[0-9]{1,15}")
+# The same for the answers that nearly all are: one Content-Length, perhaps `Connection: keep-alive`, and nothing
+# else that matters. The third group is whatever needs to be read field by field.
+_PLAIN = re.compile(
+    rb"\r\n(?:[cC]ontent-[lL]ength: ([0-9]{1,15})(?=\r\n)|([cC]onnection: keep-alive)(?=\r\n)"
+    rb"|([ \ttTkKpPuU]|[cC][oO][nN](?:[tT][eE][nN][tT]-[lL]|[nN])))"
+)
+# Status lines as API servers send them (net/http's texts are these), of answers that have a body.
+_STATUS_LINES = {
+    b"HTTP/1.1 %d %b" % (status, status.phrase.encode()): int(status)
+    for status in HTTPStatus
+    if status >= 200 and status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+}
 
 _NONE, _LENGTH, _CHUNKED, _CLOSE = Framing.NONE, Framing.LENGTH, Framing.CHUNKED, Framing.CLOSE
 
@@ -85,6 +98,30 @@ def parse_response_head(
         head = head[:-2] + b"Connection: close\r\n\r\n"
     ended = chunked or framing is _NONE or framing is _LENGTH
     return ResponseHead(status, framing, length or 0, ended and not close and minor == b"1", head)
+
+
+def plain_answer(data: bytes) -> ResponseHead | None:
+    """Read a response head with a body, one Content-Length and nothing else that matters, as nearly all have.
+
+    Its `head` is `data` itself if nothing had to be cut out. None: ask `parse_response_head`.
+    """
+    status = _STATUS_LINES.get(data[: data.find(b"\r\n")])
+    if status is None:
+        return None
+    length, head = 0, data
+    field = _PLAIN.search(data)
+    while field is not None:
+        kind = field.lastindex
+        if kind == 1 and not length:
+            length = int(field[1])
+        elif kind == 2 and head is data:
+            head = data[: field.start()] + data[field.end() :]
+        else:
+            return None
+        field = _PLAIN.search(data, field.end())
+    if not length:
+        return None
+    return ResponseHead(status, _LENGTH, length, True, head)
 
 
 class _Fields:

@@ -125,6 +125,8 @@ def server_context(cert_file: str, key_file: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(_ALPN)
+    # kubectl and agents never resume a session, and tickets take 8 KiB for each idle agent.
+    context.num_tickets = 0
     _show(context, certificate_from_files(cert_file, key_file))
     return context
 

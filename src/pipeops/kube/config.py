@@ -5,6 +5,7 @@ import binascii
 import os
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -45,7 +46,7 @@ class KubeAccess:
     base_path: str
     #: Name to verify and to send as SNI.
     server_name: str
-    #: PEM; `None` means the system's roots.
+    #: PEM, as it was at the start; `None` means the system's roots.
     ca: bytes | None
     insecure_skip_tls_verify: bool
     #: A proxy the kubeconfig asks for; the environment's proxies never apply to a cluster.
@@ -55,6 +56,8 @@ class KubeAccess:
     namespace: str
     #: For people: `in-cluster` or the kubeconfig and its context.
     origin: str
+    #: Where `ca` is from, if from a file of its own: clusters rotate their CA.
+    ca_file: str | None = None
 
     @property
     def authority(self) -> str:
@@ -67,6 +70,13 @@ class KubeAccess:
         """The API server's URL, for people."""
         return f"{'https' if self.tls else 'http'}://{self.authority}{self.base_path}"
 
+    def current_ca(self) -> bytes | None:
+        """The CA (PEM) as its file has it now; what was read before, if that cannot be read."""
+        if self.ca_file is not None:
+            with suppress(TlsConfigError):
+                return read_pem(self.ca_file, "cluster CA")
+        return self.ca
+
     def ssl_context(self) -> ssl.SSLContext | None:
         """Make the context for new connections; build it again when the generation has changed.
 
@@ -76,7 +86,7 @@ class KubeAccess:
         if not self.tls:
             return None
         return cluster_context(
-            ca=self.ca,
+            ca=self.current_ca(),
             insecure_skip_verify=self.insecure_skip_tls_verify,
             certificate=self.credentials.certificate(),
             origin=f"cluster CA of {self.origin}",
@@ -105,8 +115,11 @@ def in_cluster(
         raise KubeConfigError(f"KUBERNETES_SERVICE_PORT is not a port number: {port[:40]!r}")
     mount = "is automountServiceAccountToken off for this pod?"
     try:
-        ca = read_pem(f"{directory}/ca.crt", "cluster CA")
-        credentials = FileCredentials(clock or Clock(), token_file=f"{directory}/token")
+        ca_file = f"{directory}/ca.crt"
+        ca = read_pem(ca_file, "cluster CA")
+        credentials = FileCredentials(
+            clock or Clock(), token_file=f"{directory}/token", ca_file=ca_file
+        )
     except (TlsConfigError, CredentialError) as error:
         raise KubeConfigError(f"in-cluster ServiceAccount: {error}; {mount}") from error
     return KubeAccess(
@@ -121,6 +134,7 @@ def in_cluster(
         credentials=credentials,
         namespace=_pod_namespace(directory),
         origin="in-cluster",
+        ca_file=ca_file,
     )
 
 

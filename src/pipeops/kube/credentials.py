@@ -6,6 +6,7 @@ A source is synchronous for the hot path: `authorization()` returns ready header
 """
 
 import base64
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -14,6 +15,7 @@ from pipeops.http1.tls import (
     TlsConfigError,
     certificate_from_files,
     check_not_expired,
+    read_pem,
 )
 from pipeops.kube.errors import CredentialError
 from pipeops.runtime.clock import Clock
@@ -85,7 +87,10 @@ class StaticCredentials:
 
 
 class FileCredentials:
-    """A token file and/or a certificate with its key in files, read again as they are rotated."""
+    """A token file and/or a certificate with its key in files, read again as they are rotated.
+
+    The generation grows with the cluster's CA in `ca_file` too: whoever makes TLS contexts must make new ones.
+    """
 
     def __init__(
         self,
@@ -94,6 +99,7 @@ class FileCredentials:
         token_file: str | None = None,
         cert_file: str | None = None,
         key_file: str | None = None,
+        ca_file: str | None = None,
         authorization: bytes | None = None,
         certificate: ClientCertificate | None = None,
     ) -> None:
@@ -105,6 +111,8 @@ class FileCredentials:
         self._clock = clock
         self._token_file = token_file
         self._cert_files = (cert_file, key_file) if cert_file and key_file else None
+        self._ca_file = ca_file
+        self._ca: bytes | None = None
         self._authorization = authorization
         self._certificate = certificate
         self._generation = 0
@@ -149,8 +157,12 @@ class FileCredentials:
                 check_not_expired(certificate, self._clock)
             except TlsConfigError as error:
                 raise CredentialError(str(error)) from error
-        if (authorization, certificate) != (self._authorization, self._certificate):
-            self._authorization, self._certificate = authorization, certificate
+        ca = self._ca
+        if self._ca_file:
+            with suppress(TlsConfigError):  # the old one still works, and may for long
+                ca = read_pem(self._ca_file, "cluster CA")
+        if (authorization, certificate, ca) != (self._authorization, self._certificate, self._ca):
+            self._authorization, self._certificate, self._ca = authorization, certificate, ca
             self._generation += 1
 
 

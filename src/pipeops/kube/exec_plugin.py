@@ -69,6 +69,7 @@ class ExecPlugin:
         self._expires_at: float | None = None
         self._refused = False
         self._running: asyncio.Event | None = None
+        self._failure = ""  # of the last run
 
     @property
     def generation(self) -> int:
@@ -100,12 +101,20 @@ class ExecPlugin:
 
         Cancelling it ends the command. Raises `CredentialError` naming the command.
         """
-        if self._running is not None:
+        while self._running is not None:
             await self._running.wait()
-            return
+            if self._failure:
+                raise CredentialError(self._failure)
+            if not self.needs_refresh(self._clock.monotonic()):
+                return
+            # Whoever ran it was cancelled: it is our turn.
         self._running = asyncio.Event()
+        self._failure = ""
         try:
             self._take(_parse(self._spec, await _run(self._spec, self._environment)))
+        except CredentialError as error:
+            self._failure = str(error)
+            raise
         finally:
             self._running.set()
             self._running = None

@@ -45,6 +45,9 @@ class Limits:
     #: A batch (one WebSocket message) takes no further frame once it is this long. 64 KiB favours
     #: latency, 256 KiB bulk; the difference was 5 ms against 80 ms (p99) beside a download.
     batch_bytes: int = 64 * KIB
+    #: A batch this long leaves before the turn ends, the next one of the same turn at twice the size, and so on:
+    #: with 32 clients the two ends else wait for each other, and a quarter of two cores was idle.
+    early_batch: int = 2 * KIB
     #: Largest Data frame we make from one `send`. A message is thus at most `batch_bytes` +
     #: `max_frame` long, which a WebSocket library must buffer whole.
     max_frame: int = 256 * KIB

@@ -12,6 +12,7 @@ from pipeops.protocol.mux.session import Role, Session
 from pipeops.protocol.mux.sink import StreamSink
 from pipeops.protocol.mux.stream import Stream
 from pipeops.protocol.mux.termination import Termination
+from pipeops.protocol.mux.waiting import WaitingBytes
 from pipeops.tunnel.websocket import TunnelSocket
 
 TICKS = 4  # looks at liveness in each ping interval: silence is measured that exactly
@@ -42,7 +43,8 @@ class LinkOwner(Protocol):
 class TunnelLink:
     """Couples a sans-I/O Session with a TunnelSocket.
 
-    Everything the session produces in one turn of the loop leaves as one message: `wake` schedules one flush.
+    What the session produces in one turn of the loop leaves as one message, for which `wake` schedules one flush, or as
+    a few if it is much: each twice as long as the one before.
     Liveness: a ping every `Limits.keepalive_interval` seconds, and at once after half of that in silence;
     a peer from which nothing came for `Limits.keepalive_timeout` seconds (never longer) is dropped.
     """
@@ -55,6 +57,7 @@ class TunnelLink:
         *,
         loop: asyncio.AbstractEventLoop | None = None,
         on_ping_answered: Callable[[], None] | None = None,
+        waiting: WaitingBytes | None = None,
     ) -> None:
         self._role = role
         self._limits = limits
@@ -72,6 +75,7 @@ class TunnelLink:
         self._ping_timer: asyncio.TimerHandle | None = None
         self._deadline_timer: asyncio.TimerHandle | None = None
         self._on_ping_answered = on_ping_answered
+        self._waiting = waiting
         self.session: Session | None = None
         self.bytes_received = 0
         self.bytes_sent = 0
@@ -100,8 +104,10 @@ class TunnelLink:
             self._limits,
             accept=self._accept,
             wake=self._wake,
+            hurry=self._flush_early,
             on_sink_error=self._sink_error,
             now=self._loop.time(),
+            waiting=self._waiting,
         )
         if self._socket is not None:
             self._socket.whole_messages = False
@@ -208,6 +214,7 @@ class TunnelLink:
         session, socket = self.session, self._socket
         if session is None or socket is None or self._paused:
             return
+        session.early = self._limits.early_batch
         batch = session.data_to_send()
         if batch is not None:
             self.bytes_sent += len(batch)
@@ -215,6 +222,17 @@ class TunnelLink:
             if session.more_to_send():
                 # One batch per turn: clients and backends get to read in between.
                 self._wake()
+
+    def _flush_early(self) -> None:
+        """The session has much to send already: let the peer begin with it. `_flush` follows at the end of the turn."""
+        session, socket = self.session, self._socket
+        if session is None or socket is None or self._paused:
+            return
+        session.early <<= 1
+        batch = session.data_to_send()
+        if batch is not None:
+            self.bytes_sent += len(batch)
+            socket.send_batch(batch, self._limits.headroom)
 
     def _flush_now(self) -> None:
         session, socket = self.session, self._socket

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
 _DEFAULT_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
+_SCHEMES = ("http", "https", "socks5", "socks4")
 
 
 def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
@@ -12,22 +13,39 @@ def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
 
     Lower-case names win, as in curl. NO_PROXY entries: `*`, host, `.suffix`, `host:port`, address, CIDR.
     Loopback is never proxied, as in Go.
+
+    Raises:
+        ValueError: the proxy's URL cannot be used; the message names the variable and shows no password.
     """
     parts = urlsplit(url)
     secure = parts.scheme in ("https", "wss")
     names = ("https_proxy", "HTTPS_PROXY") if secure else ("http_proxy", "HTTP_PROXY")
-    proxy = _first(environment, *names, "all_proxy", "ALL_PROXY")
-    if (
-        not proxy
-        or not parts.hostname
-        or _excluded(parts, _first(environment, "no_proxy", "NO_PROXY"))
-    ):
+    variable = _first(environment, *names, "all_proxy", "ALL_PROXY")
+    if not variable or not parts.hostname:
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    if _excluded(parts, environment.get(_first(environment, "no_proxy", "NO_PROXY"), "")):
+        return None
+    proxy = environment[variable].strip()
+    return _checked(variable, proxy if "://" in proxy else f"http://{proxy}")
 
 
 def _first(environment: Mapping[str, str], *names: str) -> str:
-    return next((value for name in names if (value := environment.get(name, "").strip())), "")
+    """The first variable that is set and not empty."""
+    return next((name for name in names if environment.get(name, "").strip()), "")
+
+
+def _checked(variable: str, proxy: str) -> str:
+    try:
+        parts = urlsplit(proxy)
+        usable = parts.scheme in _SCHEMES and parts.hostname and parts.port != 0
+    except ValueError:  # the port is no number, or a bracket is missing
+        usable = False
+    if not usable:
+        raise ValueError(
+            f"{variable} is not the URL of a proxy, such as http://proxy.example.com:3128"
+            f" (also {', '.join(_SCHEMES[1:])})"
+        )
+    return proxy
 
 
 def _excluded(parts: SplitResult, no_proxy: str) -> bool:

@@ -27,7 +27,7 @@ from python_socks import ProxyError
 from pipeops.runtime.logs import library_logger
 
 WRITE_HIGH_WATER = 128 * 1024  # performance.md §9: enough for throughput, small enough for latency
-READ_BUFFER = 16 * 1024  # grows by itself; 256 KiB would cost that much for every idle agent
+READ_BUFFER = 4 * 1024  # grows by itself; whatever it begins with, every idle agent costs
 # Frames of agents: ours are 64-256 KiB, Go clients fragment at 4 KiB. A Go server sends a message as one frame.
 MAX_FRAME = 4 * 1024 * 1024
 MAX_TEXT = 16 * 1024 * 1024  # one JSON message, fragments together

@@ -63,7 +63,40 @@ def test_a_refused_token_is_permanent_and_says_how_to_get_another(status: int) -
             None,
             "cannot be reached: Connection refused",
         ),
-        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version"), None, "does it speak TLS"),
+        (
+            ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version"),
+            None,
+            "does not speak TLS on this port",
+        ),
+        (
+            ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] alert"),
+            None,
+            "wants a client certificate that it trusts: check pipeops.tls.cert_file",
+        ),
+        (
+            HandshakeRefused(
+                400, {}, b"<html><head><title>400 No required SSL certificate was sent</title>", "x"
+            ),
+            None,
+            "answered 400: 400 No required SSL certificate was sent; it wants a client certificate",
+        ),
+        (
+            HandshakeRefused(
+                400, {}, b"<title>400 The plain HTTP request was sent to HTTPS port</title>", "x"
+            ),
+            None,
+            "the URL must begin with https://",
+        ),
+        (
+            ConnectionRefusedError(111, "x"),
+            "http://u:secret@p:3128",
+            "the proxy http://p:3128 cannot be reached: Connection refused; it is set by HTTPS_PROXY",
+        ),
+        (
+            ConnectionResetError(104, "x"),
+            "http://u:secret@p:3128",
+            "the control plane at https://control.example.com (through the proxy http://p:3128)",
+        ),
     ],
 )
 def test_each_failure_is_named(error: Exception, proxy: str | None, words: str) -> None:
@@ -71,6 +104,26 @@ def test_each_failure_is_named(error: Exception, proxy: str | None, words: str) 
     assert words in str(explained)
     assert explained.retryable
     assert "secret" not in str(explained)
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (
+            b'{"kind":"Status","message":"the token is revoked; ask"}',
+            "(401): the token is revoked; ask;",
+        ),
+        (
+            b"<html><TITLE>\n401 Authorization\n Required</TITLE>",
+            "(401): 401 Authorization Required;",
+        ),
+        (b'{"kind": ', '(401): {"kind":;'),
+        (b"\x00\x01", "(401);"),
+        (b"x" * 1000, "(401): " + "x" * 400 + ";"),
+    ],
+)
+def test_of_an_answer_only_what_a_person_can_use_is_shown(body: bytes, shown: str) -> None:
+    assert shown in str(explain(HandshakeRefused(401, {}, body, "x"), URL, None))
 
 
 def test_retry_after_is_honoured_within_reason() -> None:
@@ -83,12 +136,21 @@ def test_retry_after_is_honoured_within_reason() -> None:
     )
 
 
-def test_an_untrusted_certificate_says_which_setting_helps() -> None:
+@pytest.mark.parametrize(
+    ("why", "helps"),
+    [
+        ("self-signed certificate", "ca_file"),
+        ("certificate has expired", "must be renewed"),
+        ("certificate is not yet valid", "clock"),
+        ("Hostname mismatch, certificate is not valid for 'h'.", "pipeops.api_url"),
+    ],
+)
+def test_an_untrusted_certificate_says_what_helps(why: str, helps: str) -> None:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
-    error.verify_message = "self-signed certificate"
+    error.verify_message = why
     text = str(explain(error, URL, None))
-    assert "self-signed certificate" in text
-    assert "ca_file" in text
+    assert why in text
+    assert helps in text
 
 
 @pytest.mark.parametrize(
@@ -97,7 +159,10 @@ def test_an_untrusted_certificate_says_which_setting_helps() -> None:
         (ConnectionRefusedError(111, "Connect call failed ('h', 1)"), "Connection refused"),
         (
             ConnectionResetError(),
-            "the connection was closed before the tunnel was up; is this the control plane's URL and port?",
+            (
+                "the connection was closed before the tunnel was up; is this the control plane's URL and port, "
+                "or does it want a client certificate (pipeops.tls.cert_file)?"
+            ),
         ),
         (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
     ],

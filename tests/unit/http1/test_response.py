@@ -3,7 +3,7 @@
 import pytest
 
 from pipeops.http1.framing import FramingError
-from pipeops.http1.response import ResponseHead, parse_response_head
+from pipeops.http1.response import ResponseHead, parse_response_head, plain_answer
 from pipeops.protocol.exchange.native import Framing
 
 
@@ -79,3 +79,40 @@ def test_an_upgrade_keeps_what_switches() -> None:
 def test_contradictory_or_malformed_heads_are_refused(start: str, lines: list[str]) -> None:
     with pytest.raises(FramingError):
         parse(*lines, start=start)
+
+
+PLAIN = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nX: y\r\n\r\n",
+    b"HTTP/1.1 404 Not Found\r\nContent-Type: a/b\r\ncontent-length: 1\r\nDate: x\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n",
+]
+NOT_PLAIN = [
+    b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n",
+    b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nContent-Length: 2\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCoNtEnT-LeNgTh: 3\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length : 3\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\ntRANSFER-eNCODING : chunked\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n folded\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCONNECTION: keep-alive\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nupgrade: h2c\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("data", PLAIN)
+def test_a_plain_answer_reads_as_the_slow_way_reads_it(data: bytes) -> None:
+    slow = parse_response_head(data, to_head_request=False, close_delimited=False, upgrade=False)
+    assert plain_answer(data) == slow
+
+
+@pytest.mark.parametrize("data", NOT_PLAIN)
+def test_whatever_else_matters_is_left_to_the_slow_way(data: bytes) -> None:
+    assert plain_answer(data) is None

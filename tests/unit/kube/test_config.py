@@ -51,6 +51,22 @@ def test_in_cluster(pod, authority):
     assert is_in_cluster(POD)
 
 
+async def test_a_rotated_cluster_ca_is_trusted_by_the_next_context(pod, authority, tmp_path):
+    access = in_cluster(POD, directory=str(pod))
+    first = access.credentials.generation
+    other = Authority(tmp_path / "other", "other-ca")
+    shutil.copy(other.ca_file, pod / "ca.crt")
+    await access.credentials.refresh()
+    assert access.credentials.generation == first + 1
+    assert access.current_ca() == other.ca_file.read_bytes()
+    subjects = [
+        dict(pair[0] for pair in ca["subject"]) for ca in access.ssl_context().get_ca_certs()
+    ]
+    assert [subject["commonName"] for subject in subjects] == ["other-ca"]
+    (pod / "ca.crt").unlink()
+    assert access.current_ca() == authority.ca_file.read_bytes()
+
+
 def test_in_cluster_on_ipv6(pod):
     access = in_cluster({**POD, "KUBERNETES_SERVICE_HOST": "fd00::1"}, directory=str(pod))
     assert access.authority == "[fd00::1]"

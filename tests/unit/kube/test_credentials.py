@@ -48,6 +48,21 @@ async def test_rotated_token_is_read_within_a_minute(token_file):
     assert not source.needs_refresh(clock.monotonic())
 
 
+async def test_a_rotated_ca_is_a_new_generation_and_a_missing_one_is_none(token_file, tmp_path):
+    ca_file = tmp_path / "ca.crt"
+    ca_file.write_text("-----BEGIN CERTIFICATE-----\none")
+    source = FileCredentials(FakeClock(), token_file=str(token_file), ca_file=str(ca_file))
+    first = source.generation
+    await source.refresh()
+    assert source.generation == first
+    ca_file.write_text("-----BEGIN CERTIFICATE-----\ntwo")
+    await source.refresh()
+    assert source.generation == first + 1
+    ca_file.unlink()
+    await source.refresh()
+    assert source.generation == first + 1
+
+
 async def test_a_refusal_reads_once_and_the_same_token_is_no_change(token_file):
     clock = FakeClock()
     source = FileCredentials(clock, token_file=str(token_file))

@@ -8,6 +8,7 @@ from pipeops.kube import exec_plugin
 from pipeops.kube.errors import CredentialError
 from pipeops.kube.exec_plugin import ExecPlugin, ExecSpec
 from tests.support.clock import FakeClock
+from tests.support.turns import turns
 
 V1 = "client.authentication.k8s.io/v1"
 PATH = {"PATH": "/usr/bin:/bin", "INHERITED": "yes"}
@@ -138,3 +139,22 @@ async def test_concurrent_refreshes_run_the_command_once(tmp_path):
             group.create_task(source.refresh())
     assert log.read_text() == "x\n"
     assert source.authorization() == b"Bearer t"
+
+
+async def test_who_waits_for_a_run_that_fails_is_told_too(tmp_path):
+    """Else its request would go out without a credential."""
+    source = plugin(tmp_path, "sleep 0.1; exit 3")
+    results = await asyncio.gather(source.refresh(), source.refresh(), return_exceptions=True)
+    assert [type(result) for result in results] == [CredentialError] * 2
+    assert "code 3" in str(results[1])
+
+
+async def test_who_waits_for_a_run_that_is_cancelled_runs_the_command_itself(tmp_path):
+    source = plugin(tmp_path, f"sleep 0.1; echo '{credential(token='tok')}'")
+    first = asyncio.get_running_loop().create_task(source.refresh())
+    await turns(5)
+    second = asyncio.get_running_loop().create_task(source.refresh())
+    await turns(5)
+    first.cancel()
+    await second
+    assert source.authorization() == b"Bearer tok"

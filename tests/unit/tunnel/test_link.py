@@ -103,6 +103,41 @@ def test_everything_of_one_turn_leaves_as_one_message() -> None:
     assert len(socket.batches[0]) == 5 * 112
 
 
+def test_much_in_one_turn_leaves_in_a_few_messages_each_twice_as_long() -> None:
+    made, socket, owner, loop = link(limits=Limits(early_batch=1000))
+    session = made.start_session()
+    for turn in range(2):
+        socket.batches.clear()
+        for _ in range(40):
+            session.open(owner).send(b"x" * 100, True)
+        loop.turn()
+        sizes = [len(batch) for batch in socket.batches]
+        assert sum(sizes) == 40 * 112, turn
+        assert len(sizes) == 3, sizes
+        assert sizes[0] < sizes[1] <= 2200
+        assert session.data_to_send() is None
+
+
+def test_a_socket_that_fills_up_in_mid_turn_gets_nothing_more_of_it() -> None:
+    made, socket, owner, loop = link(limits=Limits(early_batch=1000))
+    session = made.start_session()
+    send = socket.send_batch
+
+    def fills_up(batch: bytearray, headroom: int) -> None:
+        send(batch, headroom)
+        made.on_pause()
+
+    socket.send_batch = fills_up  # type: ignore[method-assign]
+    for _ in range(40):
+        session.open(owner).send(b"x" * 100, True)
+    loop.turn()
+    assert len(socket.batches) == 1
+    socket.send_batch = send  # type: ignore[method-assign]
+    made.on_resume()
+    loop.turn()
+    assert sum(len(batch) for batch in socket.batches) == 40 * 112
+
+
 def test_two_ends_carry_a_stream() -> None:
     here, socket, owner, loop = link()
     there, _, peer, _ = link(Role.CLIENT)

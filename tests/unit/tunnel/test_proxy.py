@@ -57,3 +57,19 @@ def test_no_proxy_excludes_hosts_suffixes_ports_and_networks(
 @pytest.mark.parametrize("url", ["wss://localhost/", "wss://127.0.0.1:8443/", "wss://[::1]/"])
 def test_loopback_is_never_proxied(url: str) -> None:
     assert proxy_for(url, {"HTTPS_PROXY": "http://p:1"}) is None
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "ftp://u:secret@p:1",
+        "http://u:secret@",
+        "http://u:secret@p:port",
+        "http://u:secret@p:0",
+        "http://[::1",
+    ],
+)
+def test_a_proxy_that_cannot_be_used_names_its_variable_and_no_password(proxy: str) -> None:
+    with pytest.raises(ValueError, match=r"^all_proxy is not the URL of a proxy") as caught:
+        proxy_for(URL, {"all_proxy": proxy})
+    assert "secret" not in str(caught.value)

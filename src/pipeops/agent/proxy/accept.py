@@ -1,11 +1,12 @@
 """StreamAcceptor: reads the head of each stream the control plane opens, and gives it to the handler of its kind."""
 
+from binascii import hexlify
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from pipeops.agent.proxy.failure import Report, StreamFailure
 from pipeops.protocol.errors import RemoteProtocolError
-from pipeops.protocol.exchange.native import StreamHead, StreamKind, decode_head, head_length
+from pipeops.protocol.exchange.native import StreamHead, StreamKind, read_head
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.mux.stream import Stream
 
@@ -18,6 +19,8 @@ class StreamHandler(Protocol):
     ) -> None:
         """Take over `failure.stream`: set its sink, return credit for `body`."""
 
+
+_NOTHING: Final = memoryview(b"")
 
 Announce = Callable[[int, str, Hop, str], None]
 
@@ -36,13 +39,18 @@ class StreamAcceptor:
         return OpeningSink(self, stream, announce)
 
     def opened(
-        self, stream: Stream, announce: Announce, received: bytes, total: int, *, fin: bool
+        self,
+        stream: Stream,
+        announce: Announce,
+        head: StreamHead,
+        body: memoryview,
+        total: int,
+        fin: bool,  # noqa: FBT001 - once per request: a keyword would cost
     ) -> None:
-        """The head is complete: `received` begins with it."""
-        head = decode_head(received if len(received) == total else received[:total])
+        """The head, `total` bytes long, is complete; `body` followed it."""
         failure = StreamFailure(
             stream,
-            head.request_id.hex().encode(),
+            hexlify(head.request_id),
             announce,
             self._report,
             to_head_request=head.http_head.startswith(b"HEAD "),
@@ -57,7 +65,7 @@ class StreamAcceptor:
                 Hop.AGENT,
             )
             return
-        handler.start(failure, head, memoryview(received)[total:], fin=fin)
+        handler.start(failure, head, body, fin=fin)
 
 
 class OpeningSink:
@@ -75,16 +83,19 @@ class OpeningSink:
         """StreamSink: part of the head, perhaps more."""
         received = self._received + bytes(data) if self._received else bytes(data)
         try:
-            total = head_length(received)
-            if total is None or len(received) < total:
-                if fin:
-                    raise RemoteProtocolError("the stream ended within its head")
-                self._received = received
-                return
-            self._acceptor.opened(self._stream, self._announce, received, total, fin=fin)
+            found = read_head(received)
+            if found is None and fin:
+                raise RemoteProtocolError("the stream ended within its head")
         except RemoteProtocolError as error:
             self._announce(self._stream.id, "protocol", Hop.AGENT, str(error))
             self._stream.reset()
+            return
+        if found is None:
+            self._received = received
+            return
+        head, total = found
+        body = memoryview(received)[total:] if len(received) > total else _NOTHING
+        self._acceptor.opened(self._stream, self._announce, head, body, total, fin)
 
     def on_reset(self) -> None:
         """StreamSink: nothing was started."""

@@ -56,7 +56,11 @@ class Credentials(Protocol):
 
 @dataclass(slots=True)
 class RenderedHead:
-    """The part of a request head that does not change between requests of one client."""
+    """The part of a request head that does not change between requests of one client.
+
+    Attributes:
+        lines: from the blank before `HTTP/1.1` to the colon behind `Audit-Id`.
+    """
 
     lines: bytes
     upgrade: bool
@@ -188,7 +192,7 @@ class KubeApiProxy:
             framing = (
                 b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % length
             )
-        request = b"%b %b%b HTTP/1.1\r\n%bAudit-Id: %b\r\n%b\r\n" % (
+        request = b"%b %b%b%b%b\r\n%b\r\n" % (
             method,
             self._base_path,
             target,
@@ -218,7 +222,10 @@ class KubeApiProxy:
         match = _LINE.match(head.http_head)
         if match is None:
             raise HeadError(400, "malformed request line")
-        rendered = self._render(head.http_head[match.end() :], head.principal)
+        block = head.http_head[match.end() :]
+        rendered = self._rendered.get((block, head.principal))
+        if rendered is None or rendered.generation != self.credentials.generation:
+            rendered = self._render(block, head.principal)
         if (head.flags & _UPGRADE != 0) is not rendered.upgrade:
             raise HeadError(400, "an upgrade must be named in head and header")
         method, target = match.groups()
@@ -227,10 +234,6 @@ class KubeApiProxy:
         return method, target, rendered
 
     def _render(self, block: bytes, principal: bytes) -> RenderedHead:
-        key = (block, principal)
-        rendered = self._rendered.get(key)
-        if rendered is not None and rendered.generation == self.credentials.generation:
-            return rendered
         parsed = read_block(block[:-2])
         upgrade = parsed.upgrade
         lines = parsed.forwarded
@@ -245,13 +248,17 @@ class KubeApiProxy:
         authorization = self.credentials.authorization()
         if authorization is not None:
             lines += b"Authorization: %b\r\n" % authorization
-        lines = b"Host: %b\r\n%b%b" % (self._host, lines, self._identity.headers(user))
+        lines = b" HTTP/1.1\r\nHost: %b\r\n%b%bAudit-Id: " % (
+            self._host,
+            lines,
+            self._identity.headers(user),
+        )
         rendered = RenderedHead(lines, upgrade is not None, self.credentials.generation)
         if len(block) > MAX_CACHED_BLOCK:
             return rendered
         if len(self._rendered) >= MAX_CACHED_HEADS:
             self._rendered.pop(next(iter(self._rendered)))
-        self._rendered[key] = rendered
+        self._rendered[block, principal] = rendered
         return rendered
 
 

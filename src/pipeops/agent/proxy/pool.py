@@ -140,11 +140,10 @@ class UpstreamPool:
             )
             return
         except OSError as error:
-            self._failed(
-                waiting,
-                502,
-                f"the Kubernetes API server at {address} cannot be reached: {error.strerror or error}",
-            )
+            # A connection that is closed within the TLS handshake is reported without a word.
+            why = error.strerror or str(error) or "it closed the connection before TLS was up"
+            message = f"the Kubernetes API server at {address} cannot be reached: {why}"
+            self._failed(waiting, 502, message)
             return
         except PipeOpsError as error:  # no context for TLS: a CA or certificate is unusable
             self._failed(waiting, 502, f"the agent cannot dial the Kubernetes API server: {error}")
@@ -161,10 +160,10 @@ class UpstreamPool:
         connection.watch_for_death(DEAD_SERVER)
         self._live.add(connection)
         if waiting.cancelled:
-            self._keep(connection)
+            self.released(connection)
             return
         held = waiting.held
-        connection.begin(waiting.exchange, waiting.request)
+        connection.take(waiting.exchange, waiting.request)
         if held or waiting.finished:
             connection.on_data(memoryview(b"".join(held)), waiting.finished)
 
@@ -174,9 +173,6 @@ class UpstreamPool:
 
     def released(self, connection: UpstreamConnection) -> None:
         """A connection has answered and can take another request."""
-        self._keep(connection)
-
-    def _keep(self, connection: UpstreamConnection) -> None:
         if len(self._idle) < self._limits.max_idle:
             connection.since = self.now()
             self._idle.append(connection)

@@ -6,7 +6,12 @@ from typing import Protocol
 
 from pipeops.http1.framing import ChunkedScanner, FramingError
 from pipeops.http1.read_buffer import ReadBuffer
-from pipeops.http1.response import MAX_RESPONSE_HEAD, ResponseHead, parse_response_head
+from pipeops.http1.response import (
+    MAX_RESPONSE_HEAD,
+    ResponseHead,
+    parse_response_head,
+    plain_answer,
+)
 from pipeops.http1.tls import keep_bytes_before_eof
 from pipeops.protocol.exchange.native import Framing, encode_preface
 from pipeops.protocol.exchange.status import Hop
@@ -178,23 +183,18 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     # -- requests --------------------------------------------------------------------------
 
     def take(self, exchange: Exchange, request: bytes) -> bool:
-        """Take a request if the connection, idle until now, still lives."""
+        """Take a request, its head and whatever of its framed body is there; False if the connection is dead."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return False
-        self.begin(exchange, request)
-        return True
-
-    def begin(self, exchange: Exchange, request: bytes) -> None:
-        """Take a request: `request` is its head and whatever of its framed body is there already."""
-        assert self._transport is not None  # noqa: S101 - the pool hands out live connections only
         self._exchange = exchange
         self._head = b""
         self._chunked = None
         self._paused_reading = False
         self.since = self._pool.now()
         exchange.stream.sink = self
-        self._transport.write(request)
+        transport.write(request)
+        return True
 
     def on_data(self, data: memoryview, fin: bool) -> None:  # noqa: FBT001 - StreamSink's signature
         """StreamSink: request body, or raw bytes after 101."""
@@ -267,6 +267,11 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 self._drop(exchange, f"a response head larger than {MAX_RESPONSE_HEAD} bytes")
             self._head = data
             return
+        if not exchange.to_head_request:
+            answer = plain_answer(data[:end])
+            if answer is not None and len(data) - end == answer.length:
+                self._whole_answer(exchange, answer, data, end)
+                return
         try:
             answer = parse_response_head(
                 data[:end],
@@ -278,6 +283,21 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._drop(exchange, str(error))
             return
         self._begin_answer(exchange, answer, data, end)
+
+    def _whole_answer(
+        self, exchange: Exchange, answer: ResponseHead, data: bytes, end: int
+    ) -> None:
+        """Head and body in one read, as most answers are: the shortest way."""
+        self._head = None
+        self._framing = _LENGTH
+        self._keep_alive = True
+        exchange.replay = None
+        exchange.status(answer.status)
+        head = answer.head
+        preface = encode_preface(_LENGTH, answer.status, len(head), reusable=True)
+        rest = data if head is data else head + data[end:]
+        exchange.stream.send(preface + rest, True)
+        self._done()
 
     def _begin_answer(
         self, exchange: Exchange, answer: ResponseHead, data: bytes, end: int
@@ -293,10 +313,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         )
         size = len(data) - end
         if framing is _LENGTH:
-            if size == answer.length:  # all in one read, as most answers are
-                exchange.stream.send(front + data[end:], True)
-                self._done()
-                return
             self._remaining = answer.length
         elif framing is _NONE:
             if size:  # a body where none may be: whatever follows is no answer to the next request

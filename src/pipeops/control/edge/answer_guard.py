@@ -7,14 +7,34 @@ be read as the answer to the client's next request, whichever cluster that is fo
 import re
 
 from pipeops.http1.framing import ChunkedScanner, FramingError
+from pipeops.http1.response import plain_answer
 from pipeops.protocol.exchange.native import Framing
 
 _STATUS = re.compile(rb"HTTP/1\.[01] [1-5][0-9]{2}[ \r]")
+# Everything but line ends: what is left of a head without it must be CRLF after CRLF.
+_TEXT = bytes(set(range(256)) - set(b"\r\n"))
+_LINE_ENDS = b"\r\n" * 1024
 # The look-ahead lets the engine skip other lines; a case-insensitive pattern as a whole would not.
 _FRAMED_BY = re.compile(
     rb"\r\n(?=[cCtT])(?i:(content-length|transfer-encoding))[ \t]*:[ \t]*([^\r\n]*)"
 )
 _DIGITS = re.compile(rb"[0-9]{1,15}[ \t]*")
+
+
+def is_whole_answer(head: bytes, status: int, size: int) -> bool:
+    """Whether an answer of the most common kind, with `size` body bytes, is exactly what it declares.
+
+    False says nothing: an AnswerGuard finds out.
+    """
+    answer = plain_answer(head)
+    return (
+        answer is not None
+        and answer.head is head
+        and answer.length == size
+        and answer.status == status
+        and head.find(b"\r\n\r\n") + 4 == len(head)
+        and _LINE_ENDS.startswith(head.translate(None, _TEXT))
+    )
 
 
 class AnswerGuard:
@@ -38,14 +58,19 @@ class AnswerGuard:
         if (
             _STATUS.match(head) is None
             or head.find(b"\r\n\r\n") + 4 != len(head)
-            or head.count(b"\n") != head.count(b"\r\n")
+            or not _LINE_ENDS.startswith(head.translate(None, _TEXT))
         ):
             raise FramingError("malformed response head")
         if framing is Framing.CLOSE or framing is Framing.UPGRADE:
             return
         fields = _FRAMED_BY.findall(head)
         if framing is Framing.NONE:
-            if not to_head_request and status not in (204, 304):
+            empty = (
+                len(fields) == 1
+                and fields[0][0].lower() == b"content-length"
+                and fields[0][1] == b"0"
+            )
+            if not to_head_request and status not in (204, 304) and not empty:
                 raise FramingError("an answer without a body that its status calls for")
             self._left = 0
             return

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeops.control.edge.exchange import Client, ClientRequest
 from pipeops.http1.framing import ChunkedScanner, FramingError
-from pipeops.http1.response import MAX_RESPONSE_HEAD, parse_response_head
+from pipeops.http1.response import MAX_RESPONSE_HEAD, ResponseHead, parse_response_head
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.status import Hop
 from pipeops.runtime.tasks import ScopeClosedError, TaskScope, TooManyTasksError
@@ -61,6 +61,7 @@ class Relay(asyncio.Protocol):
         self._framing: Framing | None = None
         self._remaining = 0
         self._chunked: ChunkedScanner | None = None
+        self._payload_only = False
         self._body = 0
         self._full = False
         self._done = False
@@ -124,23 +125,30 @@ class Relay(asyncio.Protocol):
                 self.failed("its response head is too large")
             return b""
         try:
-            answer = parse_response_head(
-                data[:end],
-                to_head_request=self._request.method == b"HEAD",
-                close_delimited=False,
-                upgrade=False,
-            )
+            answer = self._parse(data[:end], close_delimited=False)
+            head = answer
+            if answer.framing is Framing.CHUNKED:
+                self._chunked = ChunkedScanner()
+                if not self._request.minor:  # RFC 9112 §6.1: HTTP/1.0 knows no chunks
+                    self._payload_only = True
+                    head = self._parse(data[:end], close_delimited=True)
         except FramingError as error:
             self.failed(str(error))
             return b""
         self._framing = answer.framing
         self._remaining = answer.length
-        if answer.framing is Framing.CHUNKED:
-            self._chunked = ChunkedScanner()
-        self._client.begin(answer.head, answer.framing, answer.status, reusable=True)
+        self._client.begin(head.head, head.framing, head.status, reusable=True)
         if answer.framing is Framing.NONE:
             self._finish()
         return data[end:]
+
+    def _parse(self, head: bytes, *, close_delimited: bool) -> ResponseHead:
+        return parse_response_head(
+            head,
+            to_head_request=self._request.method == b"HEAD",
+            close_delimited=close_delimited,
+            upgrade=False,
+        )
 
     def _on_data(self, data: bytes) -> None:
         """Pass on what belongs to this answer and not a byte more: it would be taken for the next one."""
@@ -150,8 +158,10 @@ class Relay(asyncio.Protocol):
             self._remaining -= len(data)
             last = not self._remaining
         elif self._chunked is not None:
+            pieces: list[memoryview] | None = [] if self._payload_only else None
             try:
-                data = data[: self._chunked.feed(memoryview(data))]
+                used = self._chunked.feed(memoryview(data), pieces)
+                data = data[:used] if pieces is None else b"".join(pieces)
             except FramingError as error:
                 self.failed(str(error))
                 return

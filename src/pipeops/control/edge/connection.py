@@ -2,13 +2,12 @@
 
 import asyncio
 import re
-from collections.abc import Callable
-from typing import Protocol
 
 from pipeops.control.auth.grants import Grant
-from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.exchange import ClientRequest, Exchange
+from pipeops.control.edge.lingering import MAX_LINGERING, Lingering
 from pipeops.control.edge.permit import Permit
+from pipeops.control.edge.shared import Edge
 from pipeops.http1.framing import ChunkedScanner, FramingError
 from pipeops.http1.head import (
     MAX_HEAD_BYTES,
@@ -19,7 +18,6 @@ from pipeops.http1.head import (
     parse_head,
     read_request_line,
 )
-from pipeops.http1.read_buffer import ReadBuffer
 from pipeops.http1.tls import keep_bytes_before_eof
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.status import Hop, status_response, text_response
@@ -28,24 +26,6 @@ WRITE_HIGH_WATER = 128 * 1024
 MAX_PIPELINED = 64 * 1024  # bytes of later requests kept while one is being answered
 
 _HEAD, _BUSY, _RAW, _CLOSED = range(4)
-
-
-class RequestRouter(Protocol):
-    """Decides what answers a request."""
-
-    def open(self, request: ClientRequest, connection: "ClientConnection") -> Exchange | None:
-        """Start answering; None if it has been answered, or taken over, already."""
-
-
-class Edge(Protocol):
-    """What connections share: one object for each listener."""
-
-    router: RequestRouter
-    read_buffer: ReadBuffer
-    access_log: AccessLog
-    connections: set["ClientConnection"]
-    next_request_id: Callable[[], bytes]
-    now: Callable[[], float]
 
 
 class ClientConnection(asyncio.BufferedProtocol):
@@ -152,7 +132,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             match = REQUEST_LINE.match(data)
             if match is not None and match.end() + len(self._tail) == len(data):
                 self._buffer = b""
-                self._begin_request(self._request_of(match, block), b"")
+                self._begin_request(match, block, b"")
                 return
         self._on_new_head(data)
 
@@ -171,53 +151,46 @@ class ClientConnection(asyncio.BufferedProtocol):
             return
         self._buffer = b""
         try:
-            request = self._read_request(data, end)
+            match = self._read_head(data, end)
         except HeadError as error:
             self._refuse(error.status, str(error))
             return
-        self._begin_request(request, data[end:])
+        if self._block is not None:
+            self._begin_request(match, self._block, data[end:])
 
-    def _read_request(self, data: bytes, end: int) -> ClientRequest:
+    def _read_head(self, data: bytes, end: int) -> re.Match[bytes]:
+        """Judge a head; its header lines are kept for the next one."""
         match = read_request_line(data)
         tail = data[match.end() : end]
         if self._block is None or tail != self._tail:
             self._block = None
             self._block, self._tail = parse_head(data[:end]).block, tail
-        return self._request_of(match, self._block)
+        return match
 
-    def _request_of(self, match: re.Match[bytes], block: HeaderBlock) -> ClientRequest:
-        method, target, minor = match.groups()
+    def _begin_request(self, match: re.Match[bytes], block: HeaderBlock, rest: bytes) -> None:
         edge = self._edge
-        return ClientRequest(
-            method,
-            target,
-            minor == b"1",
-            block,
-            None if block.chunked else block.content_length or 0,
-            edge.next_request_id(),
-            self.peer,
-            edge.now(),
+        method, target, minor = match.groups()
+        kept = minor == b"1"
+        length = None if block.chunked else block.content_length or 0
+        request = self._request = ClientRequest(
+            method, target, kept, block, length, edge.next_request_id(), self.peer, edge.now()
         )
-
-    def _begin_request(self, request: ClientRequest, rest: bytes) -> None:
-        block = request.block
-        self._request = request
         self._state = _BUSY
         self._head_sent = False
-        self._status = 0
-        self._sent = 0
-        # S-01: whatever becomes of an upgrade, what the client sends after it is not a request to read.
-        self._close_after = block.close or not request.minor or block.upgrade is not None
-        if block.chunked:
-            self._chunked = ChunkedScanner()
-            self._body_remaining = -1
-        else:
-            self._chunked = None
-            self._body_remaining = block.content_length or 0
+        self._status = self._sent = self._body_remaining = 0
+        self._chunked = None
+        self._close_after = not kept
+        if not block.plain:
+            # S-01: whatever becomes of an upgrade, what the client sends after it is not a request to read.
+            self._close_after = block.close or not kept or block.upgrade is not None
+            if block.chunked:
+                self._chunked = ChunkedScanner()
+            self._body_remaining = -1 if length is None else length
+            self.since = request.started
         # Handlers see raw bytes after an upgrade, so what came early must wait for the 101.
         if rest and (block.upgrade or not self._body_remaining):
             self._buffer, rest = rest, b""
-        exchange = self._edge.router.open(request, self)
+        exchange = edge.router.open(request, self)
         if exchange is None:  # answered, taken over, or decided later: see attach()
             if rest and self._state == _BUSY and self._request is request:
                 self._buffer += rest
@@ -255,6 +228,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._pause_if_flooded()
             return
         chunked = self._chunked
+        self.since = self._edge.now()
         if chunked is None:
             size = min(self._body_remaining, len(data))
             self._body_remaining -= size
@@ -353,12 +327,12 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._exchange = None
         if self._state == _CLOSED:
             return
-        now = self._edge.now()
-        self._log("ok", now)
+        edge, request = self._edge, self._request
+        now = edge.now()
+        if request is not None:
+            edge.access_log.request(request, self._status, self._sent, now, "ok")
         if self._close_after or self._body_remaining or self._state == _RAW:
-            self._state = _CLOSED
-            if self._transport is not None:
-                self._transport.close()
+            self._close(linger=self._state == _BUSY and self._body_remaining != 0)
             return
         self._state = _HEAD
         self._request = None
@@ -418,11 +392,29 @@ class ClientConnection(asyncio.BufferedProtocol):
         head, body = status_response(
             code, message, hop=Hop.CLIENT, request_id=request_id.decode(), close=True
         )
-        self._state = _CLOSED
         self._edge.access_log.refused(self.peer, request_id, code, message)
         if self._transport is not None:
             self._transport.write(head + body)
-            self._transport.close()
+        # After these more of the same is on its way, or a TLS close would be waited for a minute.
+        self._close(linger=code in (408, 431))
+
+    def _close(self, *, linger: bool) -> None:
+        """The last answer is written. `linger`: the client sends on, and must not lose the answer over it."""
+        self._state = _CLOSED
+        transport = self._transport
+        if transport is None:
+            return
+        if linger and not transport.is_closing() and len(self._edge.lingering) < MAX_LINGERING:
+            self._leave()
+            Lingering(transport, self._edge)
+        else:
+            transport.close()
+
+    def _leave(self) -> None:
+        """Another protocol has the transport from here on."""
+        self._edge.connections.discard(self)
+        self._transport = None
+        self._drop_grants()
 
     def take_over(self) -> tuple[asyncio.Transport, bytes]:
         """Give the transport to another protocol, with the request's bytes and all that followed; this object is done.
@@ -433,13 +425,11 @@ class ClientConnection(asyncio.BufferedProtocol):
         transport, request = self._transport, self._request
         if transport is None or request is None:
             raise ConnectionResetError("the client is gone")
-        self._edge.connections.discard(self)
         self._state = _CLOSED
         early, self._buffer = self._buffer, b""
         self._body_paused = False
         self._read_on()
-        self._transport = None
-        self._drop_grants()
+        self._leave()
         line = b"%b %b HTTP/1.%d\r\n" % (request.method, request.target, request.minor)
         return transport, line + self._tail + early
 
@@ -480,6 +470,18 @@ class ClientConnection(asyncio.BufferedProtocol):
         """Part of a head has been received."""
         return self._state == _HEAD and bool(self._buffer)
 
+    @property
+    def awaits_body(self) -> bool:
+        """The request body is not complete, and nothing but the client holds it up."""
+        return self._state == _BUSY and self._body_remaining != 0 and not self._reading_paused
+
+    def body_timed_out(self) -> None:
+        """The client stopped in the middle of a request body."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.on_client_gone()
+        self.fail(408, "the request body stopped arriving", Hop.CLIENT)
+
     def head_timed_out(self) -> None:
         """The head takes too long to arrive."""
         self._refuse(408, "the request head did not arrive in time")
@@ -491,8 +493,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         else:
             self._close_after = True
 
-    def _log(self, outcome: str, now: float | None = None) -> None:
-        request = self._request
+    def _log(self, outcome: str) -> None:
+        edge, request = self._edge, self._request
         if request is not None:
-            now = self._edge.now() if now is None else now
-            self._edge.access_log.request(request, self._status, self._sent, now, outcome)
+            edge.access_log.request(request, self._status, self._sent, edge.now(), outcome)

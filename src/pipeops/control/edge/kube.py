@@ -4,7 +4,7 @@ import re
 from binascii import unhexlify
 from collections.abc import Callable
 
-from pipeops.control.edge.answer_guard import AnswerGuard
+from pipeops.control.edge.answer_guard import AnswerGuard, is_whole_answer
 from pipeops.control.edge.exchange import Client, ClientRequest
 from pipeops.http1.framing import FramingError
 from pipeops.protocol.errors import RemoteProtocolError
@@ -16,14 +16,17 @@ from pipeops.protocol.exchange.native import (
     StreamKind,
     decode_preface,
     fixed_part,
+    unpack_preface,
 )
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.messages.control import StreamEnd
 from pipeops.protocol.mux.stream import Stream
+from pipeops.protocol.mux.waiting import WaitingBytes
 
 # Kubernetes API concepts, "Efficient detection of changes": watches may end at any time and are taken up again.
 _WATCH = re.compile(rb"[?&]watch=(?:true|1)(?:&|$)|/watch/")
 
+_NONE, _LENGTH = Framing.NONE, Framing.LENGTH
 _NONE_FLAGS, _UPGRADE, _CLOSE_DELIMITED = 0, int(HeadFlag.UPGRADE), int(HeadFlag.CLOSE_DELIMITED)
 
 
@@ -49,16 +52,23 @@ class KubeExchange:
         "_guard",
         "_held",
         "_take_end",
+        "_waiting",
         "stream",
     )
 
     def __init__(
-        self, client: Client, take_end: Callable[[int], StreamEnd | None], *, watch: bool
+        self,
+        client: Client,
+        take_end: Callable[[int], StreamEnd | None],
+        waiting: WaitingBytes,
+        *,
+        watch: bool,
     ) -> None:
         self._client = client
         self._take_end = take_end
+        self._waiting = waiting
         self._buffer: bytes | None = b""  # preface and head while they are incomplete, then None
-        self._framing = Framing.NONE
+        self._framing = _NONE
         self._guard: AnswerGuard | None = None
         self._close_delimited = watch
         self._held = 0
@@ -71,14 +81,13 @@ class KubeExchange:
         self.stream = stream
         self._bodiless = request.method == b"HEAD"
         block = request.block
+        forwarded = block.forwarded
         flags = _NONE_FLAGS
         if block.upgrade is not None:
             flags = _UPGRADE
+            forwarded += b"connection: upgrade\r\nupgrade: %b\r\n" % block.upgrade
         elif self._close_delimited or not request.minor:
             flags = _CLOSE_DELIMITED
-        forwarded = block.forwarded
-        if block.upgrade is not None:
-            forwarded += b"connection: upgrade\r\nupgrade: %b\r\n" % block.upgrade
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method, path, forwarded)
         length = request.body_length
         fixed = fixed_part(
@@ -99,6 +108,8 @@ class KubeExchange:
         """Bytes of the answer: preface and head first, then body."""
         if self._done:
             return
+        if fin and self._buffer == b"" and self._is_whole(bytes(data)):
+            return
         size = len(data)
         if self._buffer is not None:
             received = self._buffer + bytes(data) if self._buffer else bytes(data)
@@ -116,8 +127,31 @@ class KubeExchange:
             self._complete()
         elif not taken:
             self._held += size
+            self._waiting.taken += size
         elif self.stream is not None:
             self.stream.consumed(size)
+
+    def _is_whole(self, received: bytes) -> bool:
+        """Pass on an answer that came in one piece, as most do; False: it needs a closer look."""
+        if len(received) < PREFACE_BYTES or self._bodiless:
+            return False
+        framing, reusable, status, length = unpack_preface(received)
+        end = PREFACE_BYTES + length
+        if (
+            framing != _LENGTH
+            or reusable != 1
+            or not is_whole_answer(received[PREFACE_BYTES:end], status, len(received) - end)
+        ):
+            return False
+        self._buffer = None
+        self._done = True
+        stream = self.stream
+        if stream is not None and not stream.local_finished:
+            stream.reset()  # the server was done before it had read everything: nobody takes the rest
+        client = self._client
+        client.begin(received[PREFACE_BYTES:], _LENGTH, status, reusable=True)
+        client.finish()
+        return True
 
     def _begin(self, received: bytes) -> bool:
         """Pass on what is behind the preface; `_buffer` stays until it is complete. False: the client is full."""
@@ -163,12 +197,19 @@ class KubeExchange:
             return True
         return False
 
+    def _let_go(self) -> int:
+        """The client took what was held for it, or never will."""
+        held, self._held = self._held, 0
+        self._waiting.taken -= held
+        return held
+
     def _complete(self) -> None:
         if self._guard is not None and not self._guard.complete:
             self._reset_and_end("the agent ended its answer too early")
             return
         stream = self.stream
         self._done = True
+        self._let_go()
         if stream is not None and not stream.local_finished:
             if self._framing is Framing.UPGRADE and not stream.pending:
                 stream.send(b"", True)
@@ -211,7 +252,7 @@ class KubeExchange:
 
     def on_client_writable(self) -> None:
         """The client took what it was given: return the credit."""
-        held, self._held = self._held, 0
+        held = self._let_go()
         if held and self.stream is not None and not self._done:
             self.stream.consumed(held)
 
@@ -219,6 +260,7 @@ class KubeExchange:
         """Nobody listens any more: the agent shall cancel."""
         if not self._done:
             self._done = True
+            self._let_go()
             if self.stream is not None:
                 self.stream.reset()
 
@@ -231,6 +273,7 @@ class KubeExchange:
 
     def _end(self, message: str, code: int, hop: Hop) -> None:
         self._done = True
+        self._let_go()
         if self._buffer is not None:
             self._client.fail(code, message, hop)
         elif self._close_delimited and self._framing is Framing.CLOSE:

@@ -5,14 +5,18 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
+from weakref import WeakSet
 
 from pipeops.control.edge.access_log import AccessLog
-from pipeops.control.edge.connection import ClientConnection, RequestRouter
+from pipeops.control.edge.connection import ClientConnection
+from pipeops.control.edge.lingering import LINGER_SECONDS, Lingering
+from pipeops.control.edge.shared import RequestRouter
 from pipeops.http1.read_buffer import ReadBuffer
 
 HEAD_TIMEOUT = 20.0  # seconds for a whole request head (slow-loris)
+BODY_TIMEOUT = 120.0  # seconds without a byte of a request body that is not complete
 IDLE_TIMEOUT = 330.0  # longer than the 5 min after which client libraries give up idle connections
-SWEEP_INTERVAL = 5.0
+SWEEP_INTERVAL = 2.0
 HANDSHAKE_TIMEOUT = 15.0
 # Seconds for a client to take its last bytes and to answer a TLS close. It must suit a slow client: what is not
 # taken by then is lost, and looks like a broken answer.
@@ -46,6 +50,10 @@ class Listener:
         self.now = now
         self.read_buffer = ReadBuffer()
         self.connections: set[ClientConnection] = set()
+        # Accepted, but still in their TLS handshake. A failed one is told to nobody: uvloop just lets go of it,
+        # so the set does the same.
+        self._arriving: WeakSet[asyncio.BaseProtocol] = WeakSet()
+        self.lingering: set[Lingering] = set()
         self._max_connections = max_connections
         self._prefix = os.urandom(8).hex().encode()
         self._counter = int.from_bytes(os.urandom(4), "big")
@@ -93,6 +101,8 @@ class Listener:
             for connection in list(self.connections):
                 connection.close()
             await self._drain(2.0)
+            for lingering in list(self.lingering):
+                lingering.abort()
             for connection in list(self.connections):
                 connection.abort("the control plane is stopping")
 
@@ -102,17 +112,42 @@ class Listener:
             await asyncio.sleep(0.05)
 
     def _connection(self) -> asyncio.BaseProtocol:
-        if len(self.connections) >= self._max_connections:
+        if len(self.connections) + len(self._arriving) >= self._max_connections:
             return _Refuse()
-        return ClientConnection(self)
+        connection = _Arriving(self)
+        self._arriving.add(connection)
+        return connection
+
+    def arrived(self, connection: "_Arriving") -> None:
+        """Its handshake is complete."""
+        self._arriving.discard(connection)
 
     def sweep(self, now: float) -> None:
-        """Close connections that are idle or slow over a head."""
+        """Close connections that are idle, slow over a head or a body, or answered and still there."""
+        for lingering in list(self.lingering):
+            if now - lingering.since > LINGER_SECONDS:
+                lingering.abort()
         for connection in list(self.connections):
             if connection.idle and now - connection.since > IDLE_TIMEOUT:
                 connection.close()
             elif connection.reading_head and now - connection.since > HEAD_TIMEOUT:
                 connection.head_timed_out()
+            elif connection.awaits_body and now - connection.since > BODY_TIMEOUT:
+                connection.body_timed_out()
+
+
+class _Arriving(ClientConnection):
+    """A ClientConnection that can be counted before it is connected."""
+
+    __slots__ = ("__weakref__", "_listener")
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__(listener)
+        self._listener = listener
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._listener.arrived(self)
+        super().connection_made(transport)
 
 
 class _Refuse(asyncio.Protocol):

@@ -21,6 +21,7 @@ from pipeops.runtime.tasks import ScopeClosedError, TaskScope, TooManyTasksError
 
 KUBE_PREFIX = b"/k8s/"
 RETRY_AFTER = 1  # seconds
+OVERLOADED = "the control plane keeps too much for slow clients and agents; try again"
 
 
 class ClusterNames(Protocol):
@@ -84,6 +85,10 @@ class Router:
             and permit.grant.valid
         ):
             path = target[len(permit.prefix) - 1 :]
+            instance = self._registry.pick(permit.cluster)
+            if instance is not None and instance.native:
+                request.user = permit.grant.user
+                return self._open_native(request, connection, instance, path, permit.grant)
             return self._open_cluster(request, connection, permit.cluster, path, permit.grant)
         if target.startswith(KUBE_PREFIX):
             return self._open_kube(request, connection)
@@ -200,6 +205,10 @@ class Router:
         path: bytes,
         grant: Grant,
     ) -> Exchange | None:
+        waiting = self._registry.waiting
+        if waiting.taken > waiting.limit:
+            connection.fail(503, OVERLOADED, Hop.CONTROL_PLANE, retry_after=RETRY_AFTER)
+            return None
         lane = instance.best_lane(request.started)
         session = lane.link.session if lane is not None else None
         if lane is None or session is None:
@@ -207,7 +216,7 @@ class Router:
                 503, "the agent is just connecting", Hop.TUNNEL, retry_after=RETRY_AFTER
             )
             return None
-        exchange = KubeExchange(connection, lane.take_end, watch=is_watch(request.target))
+        exchange = KubeExchange(connection, lane.take_end, waiting, watch=is_watch(request.target))
         try:
             stream = session.open(exchange)
         except (StreamLimitReached, SessionClosed) as error:

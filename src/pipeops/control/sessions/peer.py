@@ -122,7 +122,7 @@ class AgentPeer:
         self._figures: dict[str, object] = {}
         self._last_write = 0.0
         self._prompted = -PROMPT_INTERVAL
-        self.link = TunnelLink(Role.SERVER, context.limits, self)
+        self.link = TunnelLink(Role.SERVER, context.limits, self, waiting=context.registry.waiting)
         self._log = log.bind(cluster=grant.cluster_name)
 
     # -- LinkOwner -------------------------------------------------------------------------

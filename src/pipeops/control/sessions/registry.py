@@ -10,9 +10,11 @@ from msgspec.structs import replace
 from pipeops.protocol.messages.control import StreamEnd
 from pipeops.protocol.messages.envelope import Envelope
 from pipeops.protocol.mux.session import Session
+from pipeops.protocol.mux.waiting import WaitingBytes
 from pipeops.runtime.secrets import Secret
 
 MAX_LANES = 4
+DEFAULT_WAITING = 512 * 1024 * 1024
 MAX_INSTANCES = 16  # replicas of one agent
 LANE_BIAS = (
     256 * 1024
@@ -130,6 +132,7 @@ class AgentInstance:
     last_heartbeat: float = 0.0
     credential: Secret[str] | None = None
     _chosen: Lane | None = None
+    _chosen_at: float = -1.0
     _decayed_at: float = 0.0
 
     def best_lane(self, now: float) -> Lane | None:
@@ -137,6 +140,10 @@ class AgentInstance:
 
         Requests of one turn share a lane so that they leave in one message; a bulk transfer has its lane for itself.
         """
+        chosen = self._chosen
+        if now == self._chosen_at and chosen is not None and self.lanes.get(chosen.index) is chosen:
+            return chosen
+        self._chosen_at = now
         if now - self._decayed_at > LOAD_HALF_LIFE:
             self._decay(now)
         best, least = None, 0
@@ -161,11 +168,13 @@ class AgentInstance:
 class SessionRegistry:
     """All sessions of this process. Synchronous: state has one owner, the loop.
 
+    `waiting` counts what all these sessions keep for slow clients and agents.
     A newer epoch of the same instance replaces the older at once; other instances live side by side.
     """
 
-    def __init__(self, *, now: Callable[[], float]) -> None:
+    def __init__(self, *, now: Callable[[], float], waiting: WaitingBytes | None = None) -> None:
         self._now = now
+        self.waiting = waiting or WaitingBytes(DEFAULT_WAITING)
         self._by_name: dict[bytes, dict[tuple[str, str], AgentInstance]] = {}
         self._last_seen: dict[str, float] = {}
         self._names: dict[str, str] = {}  # cluster id to name, of clusters seen by this process

@@ -46,7 +46,7 @@ class ClusterStore:
         except Conflict as error:
             raise Conflict(
                 f"a cluster named {name!r} exists already",
-                hint="choose another name, or issue a new token for the existing cluster",
+                hint="choose another name, or issue a new token with `pipeops clusters token NAME`",
             ) from error
         return record
 

@@ -148,33 +148,49 @@ def head_length(data: bytes | bytearray) -> int | None:
     return total
 
 
+def read_head(data: bytes) -> tuple[StreamHead, int] | None:
+    """Decode the stream head that `data` begins with, and its length; None while it is incomplete.
+
+    Raises:
+        RemoteProtocolError: not a native head, too long, or any field out of range.
+    """
+    if len(data) < FIXED_BYTES:
+        head_length(data)
+        return None
+    version, kind, flags, total, deadline, body, request_id, t, p = _FIXED.unpack_from(data)
+    after_target = FIXED_BYTES + t
+    after_principal = after_target + p
+    known = _KINDS.get(kind)
+    if version != NATIVE_VERSION or not after_principal <= total <= MAX_HEAD_BYTES or known is None:
+        head_length(data)
+        if known is None:
+            raise RemoteProtocolError(f"unknown kind of stream: {kind}")
+        raise RemoteProtocolError("stream head lengths do not add up")
+    if len(data) < total:
+        return None
+    head = StreamHead(
+        known,
+        flags,
+        deadline,
+        body,
+        request_id,
+        data[FIXED_BYTES:after_target] if t else b"",
+        data[after_target:after_principal],
+        data[after_principal:total],
+    )
+    return head, total
+
+
 def decode_head(data: bytes) -> StreamHead:
     """Decode a whole stream head (exactly `head_length` bytes).
 
     Raises:
         RemoteProtocolError: any field out of range.
     """
-    try:
-        (_, kind, flags, total, deadline, body, request_id, t, p) = _FIXED.unpack_from(data)
-        after_target = FIXED_BYTES + t
-        after_principal = after_target + p
-        if total != len(data) or after_principal > total:
-            raise RemoteProtocolError("stream head lengths do not add up")
-        known = _KINDS.get(kind)
-        if known is None:
-            raise RemoteProtocolError(f"unknown kind of stream: {kind}")
-        return StreamHead(
-            known,
-            flags,
-            deadline,
-            body,
-            request_id,
-            data[FIXED_BYTES:after_target],
-            data[after_target:after_principal],
-            data[after_principal:],
-        )
-    except struct.error as error:
-        raise RemoteProtocolError(f"malformed stream head: {error}") from error
+    found = read_head(data)
+    if found is None or found[1] != len(data):
+        raise RemoteProtocolError("stream head lengths do not add up")
+    return found[0]
 
 
 @dataclass(slots=True)
@@ -197,6 +213,10 @@ class Preface:
 def encode_preface(framing: int, status: int, head_length: int, *, reusable: bool) -> bytes:
     """Encode the 8 bytes in front of a response head."""
     return _PREFACE.pack(framing, 1 if reusable else 0, status, head_length)
+
+
+#: A preface as (framing, flags, status, head length); for the hot path, which checks them itself.
+unpack_preface = _PREFACE.unpack_from
 
 
 def decode_preface(data: bytes | memoryview) -> Preface:

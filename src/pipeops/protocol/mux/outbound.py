@@ -8,9 +8,11 @@ from pipeops.protocol.mux.frames import pack
 from pipeops.protocol.mux.keepalive import Keepalive
 from pipeops.protocol.mux.scheduler import Scheduler, Speaker
 from pipeops.protocol.mux.termination import Termination
+from pipeops.protocol.mux.waiting import WaitingBytes
 from pipeops.protocol.mux.windows import WindowBudget, Windows
 
 S = TypeVar("S", bound=Windows)
+_NEVER = 1 << 62
 
 
 class Outbound(Generic[S]):
@@ -24,9 +26,11 @@ class Outbound(Generic[S]):
     The others are for this package's hot path, which reads them without a call:
         batch: the frames of the next batch, behind `limits.headroom` zero bytes.
         room: while `batch` is shorter than this, frames may be added directly; 0 when paused.
+        early: when `batch` is longer than this the driver need not wait for the end of its turn: `hurry` is called.
         awake: the driver knows that there is something to send (or cannot send: paused).
         unanswered: streams accepted that we have sent nothing on.
-        pending_total: bytes that wait in all streams.
+        pending_total: bytes that wait in all streams …
+        waiting: … and in all sessions that share this.
         now: the time we were last told.
         delivering: inside `receive_data`, so that `now` is the real time.
         live: the streams that are not over. (The class is generic in them only because
@@ -41,7 +45,9 @@ class Outbound(Generic[S]):
         "awake",
         "batch",
         "delivering",
+        "early",
         "finish_alone",
+        "hurry",
         "initial_window",
         "keepalive",
         "limits",
@@ -56,6 +62,7 @@ class Outbound(Generic[S]):
         "small_frame",
         "terminated",
         "unanswered",
+        "waiting",
         "wake",
         "window_budget",
     )
@@ -65,8 +72,10 @@ class Outbound(Generic[S]):
         limits: Limits,
         *,
         wake: Callable[[], None],
+        hurry: Callable[[], None],
         on_sink_error: Callable[[S, Exception], None],
         now: float,
+        waiting: WaitingBytes | None,
     ) -> None:
         """See `Session`."""
         self.limits = limits
@@ -92,11 +101,14 @@ class Outbound(Generic[S]):
         self.batch = bytearray(limits.headroom)
         self.room = self._full
         self.wake = wake
+        self.hurry = hurry
+        self.early = limits.early_batch
         self.awake = False
         self._paused = False
         self.delivering = False
         self.unanswered = 0
         self.pending_total = 0
+        self.waiting = waiting or WaitingBytes(limits.max_pending_total)
 
     def data_to_send(self) -> bytearray | None:
         """The next batch, with `limits.headroom` spare bytes in front; None: nothing, or paused.
@@ -108,7 +120,12 @@ class Outbound(Generic[S]):
         if self._paused:
             return None
         if self.scheduler.waiting:
+            early, self.early = (
+                self.early,
+                _NEVER,
+            )  # sinks that send from inside would take the batch away
             self.scheduler.fill(self.batch, self._full)
+            self.early = early
         batch = self.batch
         if len(batch) == self._headroom:
             self.awake = False

@@ -34,8 +34,13 @@ from pipeops.protocol.mux.stream_state import (
     VIOLATION,
 )
 from pipeops.protocol.mux.termination import Termination
+from pipeops.protocol.mux.waiting import WaitingBytes
 
 _NOTHING: Final = memoryview(b"")
+
+
+def _take_your_time() -> None:
+    """For drivers that flush at the end of their turn only."""
 
 
 class Role(Enum):
@@ -65,7 +70,10 @@ class Session(Outbound[Stream]):
         wake: called when there is something to send and was nothing before.
         on_sink_error: told what a sink (or `accept`) raised; its stream has been reset. It
             must not raise itself.
+        hurry: called, if given, from inside `Stream.send` when a batch has grown beyond `early`. The driver may flush
+            once, and raise `early` until its turn ends; so the other side has work while this one goes on.
         now: the time, in seconds of any monotonic clock.
+        waiting: counts what waits in this and other sessions; their owner refuses to open more when it is exceeded.
     """
 
     __slots__ = (
@@ -90,8 +98,17 @@ class Session(Outbound[Stream]):
         wake: Callable[[], None],
         on_sink_error: Callable[[Stream, Exception], None],
         now: float,
+        hurry: Callable[[], None] | None = None,
+        waiting: WaitingBytes | None = None,
     ) -> None:
-        super().__init__(limits, wake=wake, on_sink_error=on_sink_error, now=now)
+        super().__init__(
+            limits,
+            wake=wake,
+            hurry=hurry or _take_your_time,
+            on_sink_error=on_sink_error,
+            now=now,
+            waiting=waiting,
+        )
         self._accept = accept
         self._ids = StreamIds(server=role is Role.SERVER)
         # Streams that may live before no further one is accepted, or opened; 0 while draining.

@@ -47,6 +47,7 @@ class Stream(Windows):
         self.state = state
         self.flags = flags
         self.send_left = self.receive_left = self.receive_size = session.initial_window
+        self.announce_at = session.initial_window >> 1
         self.credit = self.epoch_bytes = 0
         self.epoch = session.now
         self.backlog: Backlog | None = None
@@ -121,6 +122,8 @@ class Stream(Windows):
             if not session.awake:
                 session.awake = True
                 session.wake()
+            elif len(batch) > session.early:
+                session.hurry()
             return True
         return self._queue(data, fin=fin)
 
@@ -150,7 +153,7 @@ class Stream(Windows):
         credit = self.credit + size
         if credit + self.receive_left > self.receive_size:
             raise LocalProtocolError(f"stream {self.id}: {size} bytes consumed, fewer received")
-        if credit < self.receive_size >> 1:
+        if credit < self.announce_at:
             self.credit = credit
         else:
             self._announce(credit)
@@ -172,6 +175,7 @@ class Stream(Windows):
             del data[:size]
             self.send_left -= size
             self.session.pending_total -= size
+            self.session.waiting.taken -= size
         if not data and (fin or not backlog.fin):
             self.backlog = None
         if fin:
@@ -191,6 +195,7 @@ class Stream(Windows):
             self._first_flags()
         self.state = RESET
         self.session.pending_total -= self.pending
+        self.session.waiting.taken -= self.pending
         self.backlog = None
         self._leave()
 
@@ -277,6 +282,7 @@ class Stream(Windows):
         backlog.data += data
         backlog.fin = fin
         session.pending_total += len(data)
+        session.waiting.taken += len(data)
         size = len(backlog.data)
         if not backlog.scheduled and (self.send_left > 0 or not size):
             backlog.scheduled = True
@@ -301,7 +307,7 @@ class Stream(Windows):
         return data[size:]
 
     def _announce(self, credit: int) -> None:
-        """Half of the window is consumed: give credit back, unless nothing more can come."""
+        """Enough of the window is consumed: give credit back, unless nothing more can come."""
         if not RECEIVES[self.state]:
             self.credit = credit
             return

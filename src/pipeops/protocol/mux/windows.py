@@ -1,7 +1,8 @@
 """The two windows of a stream, and how a session lets receive windows grow.
 
 A window is a promise: the receiver will take this many bytes. It shrinks with each Data frame and
-is refilled by WindowUpdate frames, of which yamux wants one per half window consumed. At any time
+is refilled by WindowUpdate frames, of which yamux wants one per half window consumed. That halves what a
+long way can carry, so a window that has grown is refilled by eighths. At any time
 
     receive_size = receive_left + (received and not consumed) + credit
 
@@ -12,8 +13,8 @@ from typing import Final
 
 from pipeops.protocol.mux.frames import UINT32_MAX
 
-# Up to half of a window is consumed but not announced, so a stream may be limited by its window
-# while only half of that passes in a round trip: the aim must be more than twice what passes.
+# Up to half of a window that has not grown is consumed but not announced, so a stream may be limited by its
+# window while only half of that passes in a round trip: the aim must be more than twice what passes.
 # Each decision at most doubles, so that one wrong measurement cannot take the whole budget.
 _AIM: Final = 3
 
@@ -30,16 +31,26 @@ class Windows:
         receive_left: bytes the peer may still send.
         receive_size: the receive window when nothing is under way.
         credit: bytes consumed and not yet announced to the peer.
+        announce_at: as many of them are announced.
         epoch: session time since which throughput is measured …
         epoch_bytes: … and what was announced as consumed since.
     """
 
-    __slots__ = ("credit", "epoch", "epoch_bytes", "receive_left", "receive_size", "send_left")
+    __slots__ = (
+        "announce_at",
+        "credit",
+        "epoch",
+        "epoch_bytes",
+        "receive_left",
+        "receive_size",
+        "send_left",
+    )
 
     send_left: int
     receive_left: int
     receive_size: int
     credit: int
+    announce_at: int
     epoch: float
     epoch_bytes: int
 
@@ -52,7 +63,9 @@ class Windows:
         """Promise `credit` consumed bytes and `growth` new ones; answers the delta to send."""
         self.credit = 0
         self.epoch_bytes += credit
-        self.receive_size += growth
+        if growth:
+            self.receive_size += growth
+            self.announce_at = self.receive_size >> 3
         self.receive_left += credit + growth
         return credit + growth
 

@@ -67,7 +67,7 @@ def begin(
     connection = UpstreamConnection(pool)
     transport = RecordingTransport(**info)
     connection.connection_made(transport)
-    connection.begin(exchange, b"GET / HTTP/1.1\r\n\r\n")
+    connection.take(exchange, b"GET / HTTP/1.1\r\n\r\n")
     return connection, transport, pool
 
 
@@ -180,7 +180,7 @@ async def test_an_idle_connection_that_was_closed_under_us_is_tried_again_once()
     connection, _, _ = begin(first)
     feed(connection, b"HTTP/1.1 204 No Content\r\n\r\n")
     second = FakeExchange()
-    connection.begin(second, b"GET / HTTP/1.1\r\n\r\n")
+    connection.take(second, b"GET / HTTP/1.1\r\n\r\n")
     connection.connection_lost(None)
     assert (second.retries, second.failure) == (1, "")
 

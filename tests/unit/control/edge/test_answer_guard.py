@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeops.control.edge.answer_guard import AnswerGuard
+from pipeops.control.edge.answer_guard import AnswerGuard, is_whole_answer
 from pipeops.http1.framing import FramingError
 from pipeops.protocol.exchange.native import Framing
 
@@ -41,6 +41,14 @@ def test_answers_without_a_body_have_none(status: int) -> None:
         made.take(memoryview(b"x"))
 
 
+@pytest.mark.parametrize("status", [200, 302, 404])
+def test_an_empty_body_may_be_declared_as_such(status: int) -> None:
+    made = guard(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % status, Framing.NONE, status)
+    assert made.complete
+    with pytest.raises(FramingError):
+        made.take(memoryview(b"x"))
+
+
 def test_the_answer_to_head_has_a_length_and_no_body() -> None:
     assert guard(
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Framing.NONE, head_request=True
@@ -73,8 +81,39 @@ def test_what_ends_with_the_connection_may_be_anything(framing: Framing) -> None
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Framing.CHUNKED),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", Framing.CHUNKED),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Framing.NONE),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", Framing.NONE),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n", Framing.NONE),
     ],
 )  # fmt: skip
 def test_a_head_that_says_something_else_is_refused(head: bytes, framing: Framing) -> None:
     with pytest.raises(FramingError):
         guard(head, framing)
+
+
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+
+
+def test_a_whole_answer_is_known_at_one_look() -> None:
+    assert is_whole_answer(WHOLE, 200, 5)
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "size"),
+    [
+        (WHOLE, 200, 4),
+        (WHOLE, 200, 6),
+        (WHOLE, 201, 5),
+        (WHOLE[:-2], 200, 5),
+        (WHOLE + WHOLE, 200, 5),
+        (WHOLE.replace(b"\r\nC", b"\r\nX: \n\nHTTP/1.1 200 OK\r\nC"), 200, 5),
+        (WHOLE.replace(b"\r\nC", b"\r\nX: \rContent-Length: 9\r\nC"), 200, 5),
+        (WHOLE.replace(b"\r\nC", b"\r\nX: \r\r\nC"), 200, 5),
+        (WHOLE.replace(b": 5", b": 5\r\ncontent-length: 50"), 200, 5),
+        (WHOLE.replace(b": 5", b": 5\r\nTransfer-Encoding: chunked"), 200, 5),
+        (WHOLE.replace(b": 5", b": 5\r\nConnection: keep-alive"), 200, 5),
+    ],
+)
+def test_what_is_not_exactly_as_declared_gets_a_closer_look(
+    head: bytes, status: int, size: int
+) -> None:
+    assert not is_whole_answer(head, status, size)

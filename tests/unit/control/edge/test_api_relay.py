@@ -111,6 +111,16 @@ def test_a_chunked_answer_ends_with_its_last_chunk(size: int) -> None:
     assert client.ended == "finished"
 
 
+@pytest.mark.parametrize("size", [1, 9, 1000])
+def test_a_client_of_http_1_0_gets_a_chunked_answer_without_its_chunks(size: int) -> None:
+    whole = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n4;x=1\r\n you\r\n0\r\n\r\n"
+    raw = GET.replace(b"HTTP/1.1", b"HTTP/1.0")
+    _, client, _ = answer(*pieces(whole + b"more", size), raw=raw)
+    assert client.sent.endswith(b"\r\nConnection: close\r\n\r\nhi you")
+    assert b"chunked" not in client.sent
+    assert client.ended == "finished"
+
+
 @pytest.mark.parametrize(
     "part",
     [

@@ -9,6 +9,7 @@ from pipeops.control.auth.grants import Grant
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.connection import MAX_PIPELINED, ClientConnection
 from pipeops.control.edge.exchange import ClientRequest
+from pipeops.control.edge.lingering import Lingering
 from pipeops.control.store.records import Role
 from pipeops.http1.head import MAX_HEAD_BYTES
 from pipeops.http1.read_buffer import ReadBuffer
@@ -57,6 +58,7 @@ class FakeEdge:
             enabled=False,
         )
         self.connections: set[ClientConnection] = set()
+        self.lingering: set[Lingering] = set()
         self.requests: list[ClientRequest] = []
         self.exchanges: list[Recorder] = []
         self.decide: Callable[[ClientRequest, ClientConnection], Recorder | None] | None = None
@@ -127,7 +129,7 @@ async def test_a_malformed_chunk_ends_the_exchange_and_the_connection() -> None:
     )
     assert edge.exchanges[0].gone
     assert transport.take().startswith(b"HTTP/1.1 400")
-    assert transport.closed
+    assert transport.eof_written
 
 
 async def test_pipelined_requests_wait_for_their_turn() -> None:
@@ -154,7 +156,7 @@ async def test_a_head_that_never_ends_is_refused_by_name() -> None:
     connection, transport = connect(FakeEdge())
     feed(connection, b"GET / HTTP/1.1\r\nX: " + b"a" * MAX_HEAD_BYTES)
     assert b"431 Request Header Fields Too Large" in transport.take()
-    assert transport.closed
+    assert transport.eof_written
 
 
 async def test_tls_on_a_plain_port_is_named() -> None:
@@ -260,7 +262,7 @@ async def test_an_early_answer_closes_the_connection_since_the_body_is_unread() 
     connection.begin(OK, Framing.LENGTH, 200, reusable=True)
     connection.write(b"hi")
     connection.finish()
-    assert transport.closed
+    assert transport.eof_written
 
 
 async def test_a_full_socket_holds_the_writer_until_it_drains() -> None:

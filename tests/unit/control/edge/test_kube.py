@@ -14,6 +14,7 @@ from pipeops.protocol.exchange.native import (
 )
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.messages.control import StreamEnd
+from pipeops.protocol.mux.waiting import WaitingBytes
 from tests.support.transports import RecordingStream
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
@@ -67,7 +68,9 @@ def begin(
         head.method, head.target, head.minor, head.block, length, b"0a" * 16, "-", 0.0
     )
     client, stream = FakeClient(), RecordingStream()
-    exchange = KubeExchange(client, lambda _: end, watch=is_watch(request.target))
+    exchange = KubeExchange(
+        client, lambda _: end, WaitingBytes(1 << 20), watch=is_watch(request.target)
+    )
     exchange.start(stream, request, request.target[6:], b"principal")
     return exchange, client, stream
 

@@ -55,6 +55,18 @@ def test_beyond_the_bound_a_client_is_told_to_come_back() -> None:
     assert len(bench.listener.connections) == 1
 
 
+def test_connections_in_their_handshake_count_until_it_ends_either_way() -> None:
+    bench = Bench(max_connections=2)
+    first, second = bench.listener._connection(), bench.listener._connection()
+    assert not isinstance(bench.listener._connection(), ClientConnection)
+    del first  # its handshake failed, and nobody says so
+    third, _ = bench.connect()
+    assert isinstance(third, ClientConnection)
+    assert not isinstance(bench.listener._connection(), ClientConnection)
+    second.connection_made(RecordingTransport())
+    assert len(bench.listener.connections) == 2
+
+
 def test_an_idle_connection_is_closed_after_its_time() -> None:
     bench = Bench()
     _, transport = bench.connect()
@@ -74,7 +86,7 @@ def test_a_head_that_comes_too_slowly_is_refused_however_often_a_byte_comes() ->
     assert not transport.closed
     bench.listener.sweep(HEAD_TIMEOUT + 0.1)
     assert transport.take().startswith(b"HTTP/1.1 408 ")
-    assert transport.closed
+    assert transport.eof_written
 
 
 def test_a_request_under_way_has_no_limit() -> None:

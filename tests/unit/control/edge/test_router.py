@@ -153,3 +153,14 @@ def test_a_cluster_that_went_away_is_explained() -> None:
     setting.registry.detach(setting.lane)
     assert not setting.ask(b"/k8s/a/api")
     assert setting.scope.later == 1
+
+
+def test_while_too_much_waits_for_slow_clients_nothing_new_is_begun() -> None:
+    setting = Setting()
+    waiting = setting.registry.waiting
+    waiting.taken = waiting.limit + 1
+    assert not setting.ask(b"/k8s/a/api/v1/pods")
+    assert setting.connection.failure is not None
+    assert setting.connection.failure[0] == 503
+    waiting.taken = 0
+    assert setting.ask(b"/k8s/a/api/v1/pods")

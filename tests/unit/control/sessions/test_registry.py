@@ -145,11 +145,28 @@ def test_new_streams_go_to_the_less_loaded_lane() -> None:
     one = sessions.attach_lane("c", zero.instance.secret, 1, link)
     assert zero.instance.best_lane(100.0) is zero
     zero.link.session.load = LANE_BIAS
-    assert zero.instance.best_lane(100.0) is zero
+    assert zero.instance.best_lane(100.01) is zero
+    zero.link.session.load = LANE_BIAS + 1
+    assert zero.instance.best_lane(100.02) is one
+    link.session.load = LANE_BIAS * 2
+    assert zero.instance.best_lane(100.03) is one
+
+
+def test_streams_of_one_turn_share_a_lane_unless_it_is_lost() -> None:
+    sessions = registry()
+    zero = sessions.attach(instance(), FakeLink())
+    assert zero is not None
+    link = FakeLink()
+    link.session = FakeSession()
+    one = sessions.attach_lane("c", zero.instance.secret, 1, link)
+    assert zero.instance.best_lane(99.9) is zero
     zero.link.session.load = LANE_BIAS + 1
     assert zero.instance.best_lane(100.0) is one
-    link.session.load = LANE_BIAS * 2
+    link.session.load = LANE_BIAS * 4
     assert zero.instance.best_lane(100.0) is one
+    assert one is not None
+    sessions.detach(one)
+    assert zero.instance.best_lane(100.0) is zero
 
 
 def test_what_a_lane_carried_long_ago_does_not_count() -> None:

@@ -1,0 +1,38 @@
+"""What the connections of one listener share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from pipeops.control.edge.access_log import AccessLog
+from pipeops.control.edge.exchange import ClientRequest, Exchange
+from pipeops.http1.read_buffer import ReadBuffer
+
+if TYPE_CHECKING:
+    from pipeops.control.edge.connection import ClientConnection
+    from pipeops.control.edge.lingering import Lingering
+
+
+class RequestRouter(Protocol):
+    """Decides what answers a request."""
+
+    def open(self, request: ClientRequest, connection: ClientConnection) -> Exchange | None:
+        """Start answering; None if it has been answered, or taken over, already."""
+
+
+class Edge(Protocol):
+    """One object for each listener.
+
+    Attributes:
+        connections: who is connected.
+        lingering: who has been answered and still sends.
+    """
+
+    router: RequestRouter
+    read_buffer: ReadBuffer
+    access_log: AccessLog
+    connections: set[ClientConnection]
+    lingering: set[Lingering]
+    next_request_id: Callable[[], bytes]
+    now: Callable[[], float]
