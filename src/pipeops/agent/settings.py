@@ -78,7 +78,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval_reconnecting: Annotated[float, Key("agent.heartbeat_interval_reconnecting", duration(1), "the same while reconnecting; no effect in this version", env=("PIPEOPS_HEARTBEAT_INTERVAL_RECONNECTING",), placeholder="DURATION")] = 60.0
     heartbeat_interval_disconnected: Annotated[float, Key("agent.heartbeat_interval_disconnected", duration(1), "the same while disconnected; no effect in this version", env=("PIPEOPS_HEARTBEAT_INTERVAL_DISCONNECTED",), placeholder="DURATION")] = 15.0
     allow_system_identities: Annotated[bool, Key("agent.allow_system_identities", boolean, "let the control plane act as system: users and groups too", "--allow-system-identities", security=True)] = False
-    state_file: Annotated[str, Key("agent.state_file", text, "keep the agent's state in this file; no effect in this version", "--state-file", ("PIPEOPS_STATE_FILE",), placeholder="FILE")] = ""
+    state_file: Annotated[str, Key("agent.state_file", text, "keep the agent's state in this file, instead of in the cluster or the usual places", "--state-file", ("PIPEOPS_STATE_FILE",), placeholder="FILE")] = ""
     tunnel_enabled: Annotated[bool, Key("tunnel.enabled", boolean, "false: register and send heartbeats only")] = True
 
     # The cluster
