@@ -14,7 +14,7 @@ from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.pool import Address, UpstreamPool
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages.heartbeat import HeartbeatMetadata
-from pipeops.protocol.messages.registration import Features, Register
+from pipeops.protocol.messages.registration import Features, Register, RegisterSuccess
 from pipeops.runtime.tasks import OnError, TaskScope
 
 AGENT_ID = "agent-0a1b2c3d4e5f6071"
@@ -39,7 +39,13 @@ class Facts:
             name="edge-1",
         )
 
-    def heartbeat_metadata(self) -> HeartbeatMetadata:
+    def registered(self, success: RegisterSuccess) -> None:
+        """Nothing is kept."""
+
+    def forget_registration(self) -> None:
+        """Nothing is claimed."""
+
+    def heartbeat_metadata(self, *, native: bool) -> HeartbeatMetadata:
         return HeartbeatMetadata(agent_version="v1.6.0")
 
 
@@ -74,8 +80,8 @@ async def running_agent(
             StreamAcceptor({}, lambda *_: None),
             dialect,
             limits=Limits(),
-            ssl_context=None,
-            environment={},
+            ssl_context=lambda: None,
+            proxy=None,
             backoff=_backoff,
             wall=lambda: datetime.now(UTC),
             times=ConnectionTimes(heartbeat=heartbeat),

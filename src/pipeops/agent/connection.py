@@ -179,6 +179,9 @@ class ControlPlaneConnection:
                     await self._serve(group, lane, features, success)
             except* ControlPlaneError as errors:
                 error = _first(errors)
+            # A group that ends by an error swallows a cancellation which came at the same time (fixed in Python 3.13).
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError
             self._down()
             self.failures += 1
             if self.registered and not self._reconnect:

@@ -381,3 +381,15 @@ async def test_a_refused_claim_of_an_earlier_registration_is_dropped_and_tried_a
     assert bench.connection.registered
     assert bench.facts.success.cluster_id == "c1"
     await bench.stop()
+
+
+@pytest.mark.parametrize("turn", range(6))
+async def test_a_stop_while_the_tunnel_is_being_lost_is_not_forgotten(turn: int) -> None:
+    """As when a supervisor and its children are killed together: the agent must not dial on until it is forced."""
+    bench = Bench()
+    socket = await bench.registered()
+    socket.close(1006, "connection lost")
+    await turns(turn)
+    bench.task.cancel()
+    await turns(20)
+    assert bench.task.cancelled(), len(bench.cp.sockets)

@@ -7,7 +7,7 @@ be read as the answer to the client's next request, whichever cluster that is fo
 import re
 
 from pipeops.http1.framing import ChunkedScanner, FramingError
-from pipeops.http1.response import plain_answer
+from pipeops.http1.response import is_plain
 from pipeops.protocol.exchange.native import Framing
 
 _STATUS = re.compile(rb"HTTP/1\.[01] [1-5][0-9]{2}[ \r]")
@@ -26,12 +26,8 @@ def is_whole_answer(head: bytes, status: int, size: int) -> bool:
 
     False says nothing: an AnswerGuard finds out.
     """
-    answer = plain_answer(head)
     return (
-        answer is not None
-        and answer.head is head
-        and answer.length == size
-        and answer.status == status
+        is_plain(head, status, size)
         and head.find(b"\r\n\r\n") + 4 == len(head)
         and _LINE_ENDS.startswith(head.translate(None, _TEXT))
     )
