@@ -3,6 +3,7 @@
 import base64
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,17 @@ def test_an_agent_that_starts_before_its_api_server_serves_it_later(
         assert get(product, cluster)[0] == 200
 
 
+def test_an_api_server_that_takes_connections_and_says_nothing_does_not_keep_the_agent_away(
+    product: Product, cluster: str, tmp_path: Path
+) -> None:
+    with FakeApi() as api:
+        api.on("/version", lambda connection, _request: time.sleep(60))
+        began = time.monotonic()
+        start(product, cluster, api.kubeconfig(tmp_path / "kubeconfig"))
+        assert time.monotonic() - began < 15
+        assert get(product, cluster, "/api")[0] == 200
+
+
 def test_an_absent_agent_is_said_so_and_all_works_when_it_is_back(
     product: Product, cluster: str, tmp_path: Path
 ) -> None:
@@ -260,12 +272,13 @@ def test_an_api_server_that_answers_nonsense_is_a_502_for_that_request_only(
     product.check()
 
 
-def test_the_api_servers_own_401_passes_as_it_is(product: Product) -> None:
-    """The agent's credential has expired: not the user's, so the answer says whose in its own words."""
-    product.api.on(
-        "/expired",
-        answer("401 Unauthorized", b'{"kind":"Status","code":401,"message":"Unauthorized"}'),
-    )
+def test_the_api_servers_own_401_passes_as_it_is_and_the_agent_says_whose_credential_it_means(
+    product: Product,
+) -> None:
+    refusal = b'{"kind":"Status","code":401,"message":"Unauthorized"}'
+    product.api.on("/expired", answer("401 Unauthorized", refusal))
     status, body = get(product, CLUSTER, "/expired")
     assert (status, body["message"]) == (401, "Unauthorized")
+    agent = product.stack.agents[CLUSTER]
+    wait_until(lambda: "agent's credential" in agent.log.read_text(), "its log", timeout=5)
     product.check()

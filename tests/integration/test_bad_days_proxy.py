@@ -1,5 +1,7 @@
 """An agent that may leave its network only through a proxy: a real squid, which asks for a password."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,7 @@ from tests.support.fakeapi import FakeApi
 from tests.support.faults import log_records
 from tests.support.middleboxes import Squid
 from tests.support.processes import Child, free_port, wait_until
-from tests.support.stack import Stack
+from tests.support.stack import Stack, environment
 
 pytestmark = [pytest.mark.slow]
 
@@ -56,7 +58,8 @@ def _clean(site: Site) -> Iterator[None]:
     yield
     if CLUSTER in site.stack.agents:
         site.stack.agents[CLUSTER].stop()
-    text = site.stack.log(f"agent-{CLUSTER}").read_text(errors="replace")
+    log = site.stack.log(f"agent-{CLUSTER}")
+    text = log.read_text(errors="replace") if log.exists() else ""
     assert "Traceback" not in text
     assert PASSWORD not in text
     assert "wrong-password" not in text
@@ -152,3 +155,40 @@ def test_an_unusable_proxy_setting_ends_the_agent_with_the_variables_name(site: 
     wait_until(lambda: not agent.running, "its end", timeout=30)
     assert agent.exit_code == 2
     assert "HTTPS_PROXY" in agent.log.read_text()
+
+
+def pipeops(site: Site, proxy: str, host: str = HOST) -> subprocess.CompletedProcess[str]:
+    """`pipeops clusters list` through a proxy."""
+    stack = site.stack
+    options = ["--server", f"https://{host}:{stack.port}", "--ca-file", str(stack.ca_file)]
+    options += ["--token-file", str(stack.directory / "control" / "admin-token")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeops.cli", *options, "clusters", "list"],
+        env=environment(HTTPS_PROXY=proxy, HOME=str(stack.directory)),
+        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said
+    assert PASSWORD not in said
+    assert len(done.stderr.splitlines()) <= 2
+    return done
+
+
+def test_the_command_line_goes_through_the_proxy_too(site: Site) -> None:
+    done = pipeops(site, site.squid.url("ada", PASSWORD))
+    assert done.returncode == 0, done.stderr
+    assert CLUSTER in done.stdout
+    assert through(site, 200)
+
+
+def test_the_command_line_names_the_proxy_that_refuses_or_is_not_there(site: Site) -> None:
+    wrong = pipeops(site, site.squid.url("ada", "wrong-password"))
+    nowhere = pipeops(site, f"http://ada:{PASSWORD}@127.0.0.1:{free_port()}")
+    for done, word in ((wrong, "407"), (nowhere, "refused")):
+        assert done.returncode == 6, done.stderr
+        assert "proxy" in done.stderr
+        assert "HTTPS_PROXY" in done.stderr
+        assert word in done.stderr
+    unusable = pipeops(site, f"ftp://ada:{PASSWORD}@proxy.test:1")
+    assert unusable.returncode == 2
+    assert "HTTPS_PROXY is not the URL of a proxy" in unusable.stderr

@@ -14,6 +14,7 @@ import msgspec
 
 from pipeops.errors import PipeOpsError
 from pipeops.http1.tls import describe_ssl_error
+from pipeops.tunnel.proxy import without_password
 from pipeops.tunnel.websocket import HandshakeRefused
 
 AGENT_PATH = (
@@ -90,7 +91,7 @@ def explain(error: Exception, url: ControlPlaneUrl, proxy: str | None) -> Contro
     if proxy is not None:
         if isinstance(error, OSError) and _is_about_the_proxy(error):
             return _proxy_error(proxy, f"cannot be reached: {_os_reason(error)}")
-        where += f" (through the proxy {_without_password(proxy)})"
+        where += f" (through the proxy {without_password(proxy)})"
     if isinstance(error, HandshakeRefused):
         return _explain_answer(error, where, proxy)
     if isinstance(error, ssl.SSLError):
@@ -129,7 +130,7 @@ def _is_about_the_proxy(error: OSError) -> bool:
 
 def _proxy_error(proxy: str, what: str) -> ControlPlaneError:
     return ControlPlaneError(
-        f"the proxy {_without_password(proxy)} {what}; it is set by HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY), "
+        f"the proxy {without_password(proxy)} {what}; it is set by HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY), "
         "and NO_PROXY excepts hosts from it"
     )
 
@@ -194,8 +195,3 @@ def _text(body: bytes) -> str:
 
 class _Status(msgspec.Struct):
     message: str = ""
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))

@@ -1,5 +1,6 @@
 """ClusterFacts: what the agent tells the control plane about itself and its cluster."""
 
+import asyncio
 import os
 import platform
 from datetime import datetime
@@ -22,6 +23,7 @@ from pipeops.runtime.secrets import Secret
 log = get_logger(__name__)
 
 GIB = 1024**3
+VERSION_TIMEOUT = 3.0  # seconds; a control plane gives up on agents that do not register at once
 
 
 class Remember(Protocol):
@@ -85,7 +87,10 @@ class ClusterFacts:
     async def register_payload(self, *, native: bool, send_token: bool) -> Register:
         """The registration message. An unreachable API server does not keep the agent from registering."""
         try:
-            self.kubernetes_version = (await self._client.version()).git_version
+            async with asyncio.timeout(VERSION_TIMEOUT):
+                self.kubernetes_version = (await self._client.version()).git_version
+        except TimeoutError:
+            log.warning("the Kubernetes API does not answer", waited=VERSION_TIMEOUT)
         except KubeError as error:
             log.warning("the Kubernetes API does not tell its version", error=str(error))
         token = self._token.reveal() if self._token is not None and send_token else UNSET

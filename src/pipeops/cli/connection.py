@@ -1,6 +1,7 @@
 """Connecting to the control plane: TLS trust, proxies, and what went wrong in words."""
 
 import ipaddress
+import os
 import ssl
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import httpx
 
 from pipeops.cli.failures import CliError, ExitCode
 from pipeops.cli.profile import Profile
+from pipeops.tunnel.proxy import proxy_for, without_password
 
+_PROXY_HINT = "it is set by HTTPS_PROXY, HTTP_PROXY or ALL_PROXY (http://user:password@host:port); NO_PROXY excepts hosts"
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 
@@ -16,7 +19,7 @@ def open_client(profile: Profile) -> httpx.Client:
     """Return a client for the profile's server; the caller closes it.
 
     Raises:
-        CliError: The CA file cannot be used, or a token would travel in clear text.
+        CliError: The CA file or the environment's proxy cannot be used, or a token would travel in clear text.
     """
     url = httpx.URL(profile.server)
     local = is_loopback(url.host)
@@ -29,6 +32,10 @@ def open_client(profile: Profile) -> httpx.Client:
                 code=ExitCode.USAGE,
             )
         headers["Authorization"] = f"Bearer {profile.token.reveal()}"
+    try:
+        _proxy(profile)
+    except ValueError as error:
+        raise CliError(str(error), hint=_PROXY_HINT, code=ExitCode.USAGE) from error
     return httpx.Client(
         base_url=profile.server,
         headers=headers,
@@ -74,6 +81,13 @@ def is_loopback(host: str) -> bool:
 def explain(error: httpx.TransportError, profile: Profile) -> CliError:
     """Say in words why the control plane could not be reached."""
     where = profile.server
+    proxy = _proxy(profile)
+    if proxy is not None and (problem := _proxy_problem(error)):
+        return CliError(
+            f"the proxy {without_password(proxy)} {problem}",
+            hint=_PROXY_HINT,
+            code=ExitCode.UNREACHABLE,
+        )
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return CliError(
@@ -110,6 +124,22 @@ def explain(error: httpx.TransportError, profile: Profile) -> CliError:
         hint=f"check the address (it came from {profile.origin}) and the network",
         code=ExitCode.UNREACHABLE,
     )
+
+
+def _proxy(profile: Profile) -> str | None:
+    """The proxy that requests to the profile's server go through; ValueError if it is no URL of one."""
+    return proxy_for(profile.server, os.environ)
+
+
+def _proxy_problem(error: httpx.TransportError) -> str:
+    """What the proxy did, if it was the proxy: only that is dialled, and only its refusal is a ProxyError."""
+    if isinstance(error, httpx.ProxyError):
+        return f"did not open a tunnel: {error}"
+    if isinstance(error, httpx.ConnectError) and not any(
+        isinstance(cause, ssl.SSLError) for cause in _causes(error)
+    ):
+        return f"cannot be reached: {error}"
+    return ""
 
 
 def _causes(error: BaseException) -> list[BaseException]:

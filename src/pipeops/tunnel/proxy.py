@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 _DEFAULT_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
 _SCHEMES = ("http", "https", "socks5", "socks4")
@@ -27,6 +27,12 @@ def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
         return None
     proxy = environment[variable].strip()
     return _checked(variable, proxy if "://" in proxy else f"http://{proxy}")
+
+
+def without_password(proxy: str) -> str:
+    """A proxy's URL as people may see it."""
+    parts = urlsplit(proxy)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))
 
 
 def _first(environment: Mapping[str, str], *names: str) -> str:

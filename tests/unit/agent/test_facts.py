@@ -1,5 +1,6 @@
 """What the agent tells about itself: only what it must, and never a request for a heartbeat."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -21,10 +22,13 @@ class FakeClient:
 
     def __init__(self) -> None:
         self.error: Exception | None = None
+        self.silent = False
         self.asked = 0
 
     async def version(self) -> Version:
         self.asked += 1
+        if self.silent:
+            await asyncio.Event().wait()
         if self.error is not None:
             raise self.error
         return Version(git_version="v1.36.1")
@@ -85,6 +89,16 @@ async def test_an_unreachable_api_server_does_not_keep_the_agent_from_registerin
     register = await made.register_payload(native=True, send_token=False)
     assert register.k8s_version == ""
     assert made.heartbeat_metadata(native=True).k8s_version is UNSET
+
+
+async def test_a_silent_api_server_does_not_keep_the_agent_from_registering(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipeops.agent.facts.VERSION_TIMEOUT", 0.0)
+    made, client = facts()
+    client.silent = True
+    register = await made.register_payload(native=True, send_token=False)
+    assert register.k8s_version == ""
 
 
 async def test_a_heartbeat_asks_nobody() -> None:

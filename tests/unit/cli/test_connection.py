@@ -11,6 +11,13 @@ from pipeops.cli.profile import Profile
 from pipeops.runtime.secrets import Secret
 
 
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch):
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
 def profile(server="https://control.test", token="t"):
     return Profile(server, Secret(token) if token else None, None, "--server")
 
@@ -55,6 +62,35 @@ def test_each_failure_says_what_and_what_to_do(error, says, hint):
     assert says in str(told)
     assert hint in told.hint
     assert told.code is ExitCode.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (httpx.ProxyError("407 Proxy Authentication Required"), "did not open a tunnel: 407"),
+        (raised_from(ConnectionRefusedError()), "cannot be reached: all attempts failed"),
+    ],
+)
+def test_a_proxy_that_fails_is_named_without_its_password(monkeypatch, error, says):
+    monkeypatch.setenv("HTTPS_PROXY", "http://u:secret@p:1")
+    told = explain(error, profile())
+    assert f"the proxy http://p:1 {says}" in str(told)
+    assert "HTTPS_PROXY" in told.hint
+    assert "secret" not in str(told) + told.hint
+
+
+def test_behind_a_proxy_the_control_planes_own_failures_stay_its_own(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://p:1")
+    assert "not trusted" in str(explain(raised_from(verification("x")), profile()))
+    monkeypatch.setenv("NO_PROXY", "control.test")
+    assert "nothing listens" in str(explain(raised_from(ConnectionRefusedError()), profile()))
+
+
+def test_a_proxy_that_is_none_is_refused_with_the_variables_name(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "ftp://u:secret@p:1")
+    with pytest.raises(CliError, match="HTTPS_PROXY is not the URL") as caught:
+        open_client(profile())
+    assert caught.value.code is ExitCode.USAGE
 
 
 def test_cleartext_server_that_hangs_up_may_want_tls():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeops.tunnel.proxy import proxy_for
+from pipeops.tunnel.proxy import proxy_for, without_password
 
 URL = "wss://control.example.com/ws"
 
@@ -73,3 +73,7 @@ def test_a_proxy_that_cannot_be_used_names_its_variable_and_no_password(proxy: s
     with pytest.raises(ValueError, match=r"^all_proxy is not the URL of a proxy") as caught:
         proxy_for(URL, {"all_proxy": proxy})
     assert "secret" not in str(caught.value)
+
+
+def test_a_proxy_is_shown_without_its_password() -> None:
+    assert without_password("http://u:p@ss@h:1/x?y") == "http://h:1"

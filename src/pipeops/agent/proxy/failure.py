@@ -40,6 +40,10 @@ class StreamFailure:
         self._announce = announce
         self._report = report
 
+    def note(self, code: int, message: str, hop: Hop) -> None:
+        """Report a failure that its client is told in the API server's own words."""
+        self._report(self.request_id.decode(), code, hop, message)
+
     def fail(self, code: int, message: str, hop: Hop) -> None:
         """End the stream with this failure."""
         stream = self.stream

@@ -115,6 +115,8 @@ class KubeExchange:
         self._failure.head_sent = True
         if code == 401:
             self._proxy.credentials.invalidate()
+            # The user's own token was good: without this line nobody knows whose credential is meant.
+            self._failure.note(401, "it does not accept the agent's credential", Hop.KUBE_API)
 
 
 class KubeApiProxy:

@@ -33,6 +33,14 @@ def test_before_the_answer_it_is_a_status_with_the_request_id() -> None:
     assert reported == [("0a", 502, Hop.KUBE_API, "no api server")]
 
 
+def test_a_note_is_for_the_log_only() -> None:
+    made, stream, announced, reported = failure()
+    made.note(401, "no", Hop.KUBE_API)
+    assert reported == [("0a", 401, Hop.KUBE_API, "no")]
+    assert not announced
+    assert not stream.sent
+
+
 def test_in_the_answer_it_is_announced_before_the_reset() -> None:
     made, stream, announced, _ = failure()
     made.head_sent = True
