@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 from msgspec import UNSET
 
-from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Identity
+from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection
 from pipeops.agent.control_plane import ControlPlaneUrl
+from pipeops.agent.introduction import Identity
 from pipeops.agent.json_dialect.dialect import JsonDialect
 from pipeops.agent.l4.connector import Connector
 from pipeops.agent.l4.version1 import Version1Acceptor
@@ -20,7 +21,12 @@ from pipeops.agent.services import ServiceRoutes
 from pipeops.agent.targets import Endpoint, NoSystemServices, TargetResolver
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages.heartbeat import HeartbeatMetadata
-from pipeops.protocol.messages.registration import Features, Register, ServerSpecs
+from pipeops.protocol.messages.registration import (
+    Features,
+    Register,
+    RegisterSuccess,
+    ServerSpecs,
+)
 from pipeops.runtime.tasks import OnError, TaskScope
 
 AGENT_ID = "agent-0a1b2c3d4e5f6071"
@@ -58,7 +64,7 @@ class Facts:
             server_specs=ServerSpecs(cpu_cores=4, memory_gb=7, disk_gb=98, os="Alpine Linux v3.20"),
         )
 
-    def heartbeat_metadata(self) -> HeartbeatMetadata:
+    def heartbeat_metadata(self, *, native: bool) -> HeartbeatMetadata:
         return HeartbeatMetadata(
             agent_version="v1.6.0",
             cpu_usage="0%",
@@ -69,6 +75,12 @@ class Facts:
             k8s_version="v1.31.4+k3s1",
             memory_usage="0%",
         )
+
+    def registered(self, success: RegisterSuccess) -> None:
+        """Nothing is kept."""
+
+    def forget_registration(self) -> None:
+        """Nothing is claimed."""
 
 
 @dataclass

@@ -10,12 +10,12 @@ import uvloop
 
 from pipeops import __version__
 from pipeops.agent.cluster_targets import ClusterTargets
-from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Identity
+from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.credentials import DialCredentials, TlsFiles
 from pipeops.agent.facts import ClusterFacts
 from pipeops.agent.gate import NO_TUNNEL, STOPPING, Gate, Refusal
-from pipeops.agent.identity import agent_id, instance_id, next_epoch
+from pipeops.agent.introduction import Identity
 from pipeops.agent.json_dialect.dialect import JsonDialect
 from pipeops.agent.local_api.server import LocalServer
 from pipeops.agent.local_api.status import StatusPages
@@ -26,6 +26,7 @@ from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
 from pipeops.agent.proxy.pool import Address, PoolLimits, UpstreamPool
 from pipeops.agent.settings import AgentSettings
+from pipeops.agent.standing import Standing, take_up
 from pipeops.http1.tls import cluster_context
 from pipeops.kube.client import KubeClient
 from pipeops.kube.config import (
@@ -79,9 +80,11 @@ async def _main(settings: AgentSettings) -> None:
     clock = Clock()
     access = cluster_access(settings, clock)
     policy = await _policy(settings, access)
-    identity = Identity(
-        agent_id=agent_id(settings.agent_id), instance=instance_id(), epoch=next_epoch(clock)
+    client = KubeClient(access, timeout=settings.kube_timeout)
+    standing = await take_up(
+        client, access, clock, configured_id=settings.agent_id, state_file=settings.state_file
     )
+    identity = standing.identity
     log.info(
         "Starting PipeOps Agent",
         version=__version__,
@@ -90,6 +93,7 @@ async def _main(settings: AgentSettings) -> None:
         cluster_name=settings.cluster_name,
         kubernetes=f"{access.host}:{access.port}",
         access=access.origin,
+        state=standing.keeper.location,
     )
     if access.origin == NO_CLUSTER:
         log.warning(
@@ -106,8 +110,9 @@ async def _main(settings: AgentSettings) -> None:
             guard = policy.guard if policy is not None else None
             targets = _targets(settings, clock, access, streams, guard)
             gate = _gate(settings, clock, access, json_pool, targets, guard)
+            facts = _facts(settings, clock, access, client, standing)
             connection = _connection(
-                settings, clock, access, identity, pool, gate, targets, streams, guard
+                settings, clock, access, identity, facts, pool, gate, targets, streams, guard
             )
             services: list[Service] = [
                 _local_server(settings, clock, connection),
@@ -116,7 +121,9 @@ async def _main(settings: AgentSettings) -> None:
                 json_pool,
                 targets.services,
                 targets.connector,
+                standing.keeper,
                 connection,
+                *standing.services,
             ]
             drained = asyncio.Event()
             pools = (pool, json_pool)
@@ -231,11 +238,32 @@ def _targets(
         raise SettingsError([Problem("tunnel.forwards", "", str(error))]) from error
 
 
+def _facts(
+    settings: AgentSettings,
+    clock: Clock,
+    access: KubeAccess,
+    client: KubeClient,
+    standing: Standing,
+) -> ClusterFacts:
+    return ClusterFacts(
+        client,
+        standing.identity,
+        clock,
+        cluster_name=settings.cluster_name,
+        labels=settings.labels,
+        service_account_token=_token_to_send(settings, access),
+        observer=standing.observer,
+        stored_cluster_id=standing.stored.cluster_id,
+        remember=standing.keeper.update,
+    )
+
+
 def _connection(  # noqa: PLR0913, PLR0917 - the composition root's own parts
     settings: AgentSettings,
     clock: Clock,
     access: KubeAccess,
     identity: Identity,
+    facts: ClusterFacts,
     pool: UpstreamPool,
     gate: Gate,
     targets: ClusterTargets,
@@ -255,14 +283,6 @@ def _connection(  # noqa: PLR0913, PLR0917 - the composition root's own parts
         now=clock.monotonic,
         base_path=access.base_path.encode(),
         policy=policy,
-    )
-    facts = ClusterFacts(
-        KubeClient(access, timeout=settings.kube_timeout),
-        identity,
-        clock,
-        cluster_name=settings.cluster_name,
-        labels=settings.labels,
-        service_account_token=_token_to_send(settings, access),
     )
     rng = random.Random(os.urandom(16))  # noqa: S311 - spreads reconnects, guards nothing
 

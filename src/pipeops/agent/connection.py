@@ -19,12 +19,13 @@ from pipeops.agent.control_plane import (
     explain,
 )
 from pipeops.agent.gateway import Gateway, GatewayRefused, gateway_of
+from pipeops.agent.heartbeats import Heartbeats
+from pipeops.agent.introduction import Facts, Identity, Offers
 from pipeops.agent.lane import JsonRequests, Lane
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.agent.seed.http_client import ControlHttp
 from pipeops.agent.seed.lane import TUNNEL_PATH, SeedLane
 from pipeops.protocol.limits import Limits
-from pipeops.protocol.messages.heartbeat import Heartbeat, HeartbeatMetadata
 from pipeops.protocol.messages.negotiation import (
     EPOCH_HEADER,
     FEATURES_HEADER,
@@ -36,8 +37,6 @@ from pipeops.protocol.messages.negotiation import (
 )
 from pipeops.protocol.messages.registration import (
     ForwardGrant,
-    ForwardOffer,
-    Register,
     RegisterSuccess,
 )
 from pipeops.runtime.logs import get_logger
@@ -69,36 +68,6 @@ class ConnectionTimes:
     heartbeat: float = 5.0
     refused: float = 15.0
     lane: float = 1.0
-
-
-class Facts(Protocol):
-    """What the agent tells about itself and its cluster."""
-
-    async def register_payload(self, *, native: bool, send_token: bool) -> Register:
-        """The registration message, except for what the connection adds."""
-
-    def heartbeat_metadata(self) -> HeartbeatMetadata:
-        """Figures for a heartbeat; from caches, never a request."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Who this process is: which agent, which replica of it, which start of that replica."""
-
-    agent_id: str
-    instance: str
-    epoch: int
-
-
-class Offers(Protocol):
-    """What the operator forwards."""
-
-    @property
-    def inactivity(self) -> float:
-        """Seconds after which an idle connection is ended; 0: never."""
-
-    def offers(self) -> list[ForwardOffer]:
-        """What is told at registration."""
 
 
 class Dial(Protocol):
@@ -160,6 +129,7 @@ class ControlPlaneConnection:
         self._loop = asyncio.get_running_loop()
         self._cluster_id = ""
         self._gateway: Gateway | None = None
+        self._beats = Heartbeats(facts, identity.agent_id, native=False, now=self._loop.time)
         self._lanes: dict[int, Lane] = {}
         self.connected = False
         self.registered = False
@@ -322,7 +292,15 @@ class ControlPlaneConnection:
                 x_forwards=forwards.offers(),
                 x_forward_inactivity_seconds=forwards.inactivity,
             )
-        success = await lane.register(register, request_id, seconds=self._times.register)
+        try:
+            success = await lane.register(register, request_id, seconds=self._times.register)
+        except RegistrationRefused as error:
+            if register.cluster_id is UNSET:
+                raise
+            # What was remembered may be of another control plane; only a refusal of ourselves counts.
+            self._facts.forget_registration()
+            raise ControlPlaneError(f"{error} (registering anew)") from error
+        self._facts.registered(success)
         self._note_forwards(success)
         return success
 
@@ -369,6 +347,10 @@ class ControlPlaneConnection:
         success: RegisterSuccess,
     ) -> None:
         """Until lane 0 is lost; always ends by an exception, which also ends the tasks of the group."""
+        native = Feature.NATIVE in features
+        self._beats = Heartbeats(
+            self._facts, self._identity.agent_id, native=native, now=self._loop.time
+        )
         interval = self._times.heartbeat
         if success.x_heartbeat_interval_seconds is not UNSET:
             interval = min(max(float(success.x_heartbeat_interval_seconds), 1.0), 3600.0)
@@ -395,20 +377,14 @@ class ControlPlaneConnection:
 
     async def _heartbeats(self, lane: Lane, interval: float) -> None:
         while True:
-            # Control planes that are not ours may never multiplex: the socket is the tunnel then.
-            status = "connected" if self._tunnel_enabled else "disconnected"
-            await lane.beat(self._heartbeat("healthy", status))
+            await self._beat(lane, "healthy")
             self.last_heartbeat = self._loop.time()
             await asyncio.sleep(interval)
 
-    def _heartbeat(self, status: str, tunnel_status: str) -> Heartbeat:
-        return Heartbeat(
-            agent_id=self._identity.agent_id,
-            cluster_id=self._cluster_id,
-            metadata=self._facts.heartbeat_metadata(),
-            status=status,
-            tunnel_status=tunnel_status,
-        )
+    async def _beat(self, lane: Lane, status: str) -> None:
+        # Control planes that are not ours may never multiplex: the socket is the tunnel then.
+        tunnel = self._tunnel_enabled and status == "healthy"
+        await lane.beat(self._beats.next(self._cluster_id, status, tunnel=tunnel))
 
     async def drain(self, seconds: float, busy: Callable[[], int] = lambda: 0) -> None:
         """Stop in good order: nothing new is taken, what is live may finish, a last heartbeat, close.
@@ -429,7 +405,7 @@ class ControlPlaneConnection:
             await asyncio.sleep(DRAIN_STEP)
         for lane in self.lanes:
             if lane.index == 0 and self.connected:
-                await lane.beat(self._heartbeat("disconnected", "disconnected"))
+                await self._beat(lane, "disconnected")
             lane.link.close(1000, "the agent has stopped")
 
     async def _reregister(self, lane: Lane, features: frozenset[Feature]) -> None:

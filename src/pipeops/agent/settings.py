@@ -122,7 +122,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     enable_ingress_sync: Annotated[bool, Key("agent.enable_ingress_sync", boolean, "register the cluster's Ingress routes with the control plane", env=("PIPEOPS_ENABLE_INGRESS_SYNC", "ENABLE_INGRESS_SYNC"), inert=_NOT_YET)] = False
     route_refresh_interval: Annotated[float, Key("agent.gateway_route_refresh_interval", duration(60, 30 * 86_400, unit="h", plain=True), "pause between full route synchronisations; a number is hours", env=("GATEWAY_ROUTE_REFRESH_INTERVAL",), placeholder="DURATION", inert=_NOT_YET)] = 14_400.0
     allow_system_identities: Annotated[bool, Key("agent.allow_system_identities", boolean, "let the control plane act as system: users and groups too", "--allow-system-identities", security=True)] = False
-    state_file: Annotated[str, Key("agent.state_file", text, "keep the agent's state in this file", "--state-file", ("PIPEOPS_STATE_FILE",), placeholder="FILE", inert="not part of this version")] = ""
+    state_file: Annotated[str, Key("agent.state_file", text, "keep the agent's state in this file, instead of in the cluster or the usual places", "--state-file", ("PIPEOPS_STATE_FILE",), placeholder="FILE")] = ""
     tunnel_enabled: Annotated[bool, Key("tunnel.enabled", boolean, "false: register and send heartbeats only")] = True
     tunnel_inactivity_timeout: Annotated[float, Key("tunnel.inactivity_timeout", duration(), "a forwarded connection without a byte for so long is ended; 0: never", placeholder="DURATION")] = 0.0
     tunnel_poll_interval: Annotated[float, Key("tunnel.poll_interval", duration(), "as in early agents", placeholder="DURATION", inert="nothing is polled")] = 0.0

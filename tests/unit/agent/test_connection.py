@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
-from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Identity
+from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection
 from pipeops.agent.control_plane import ControlPlaneError, ControlPlaneUrl, RegistrationRefused
+from pipeops.agent.introduction import Identity
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
-from pipeops.protocol.messages.heartbeat import HeartbeatMetadata
+from pipeops.protocol.messages.heartbeat import Heartbeat, HeartbeatMetadata
 from pipeops.protocol.messages.negotiation import (
     LANE_HEADER,
     SESSION_HEADER,
@@ -78,13 +79,23 @@ class FakeFacts:
 
     def __init__(self) -> None:
         self.asked: list[tuple[bool, bool]] = []
+        self.cluster_id: str | UnsetType = UNSET
+        self.figures = 0
+        self.success: Any = None
 
     async def register_payload(self, *, native: bool, send_token: bool) -> Register:
         self.asked.append((native, send_token))
-        return Register(agent_id="a", k8s_service_token="secret" if send_token else UNSET)
+        token = "secret" if send_token else UNSET
+        return Register(agent_id="a", cluster_id=self.cluster_id, k8s_service_token=token)
 
-    def heartbeat_metadata(self) -> HeartbeatMetadata:
-        return HeartbeatMetadata(agent_version="1")
+    def registered(self, success: Any) -> None:
+        self.success = success
+
+    def forget_registration(self) -> None:
+        self.cluster_id = UNSET
+
+    def heartbeat_metadata(self, *, native: bool) -> HeartbeatMetadata:
+        return HeartbeatMetadata(agent_version="1", k8s_pods=self.figures)
 
 
 class NoJson:
@@ -369,6 +380,49 @@ async def test_without_the_tunnel_it_registers_and_sends_heartbeats_only() -> No
     assert [b'"tunnel_status":"disconnected"' in bytes(beat.payload) for beat in beats] == [
         True
     ] * 2
+
+
+async def beats(bench: Bench) -> list[Any]:
+    """Metadata of the heartbeats sent so far."""
+    socket = await bench.registered()
+    for figures in (1, 1, 1, 2, 2):
+        bench.facts.figures = figures
+        await turns(3)
+    return [
+        message.decode(Heartbeat).metadata
+        for message in socket.messages()
+        if message.type == "heartbeat"
+    ]
+
+
+async def test_our_control_plane_hears_figures_when_they_change() -> None:
+    bench = Bench(ConnectionTimes(heartbeat=0.0))
+    told = [each for each in await beats(bench) if each is not None]
+    assert [each.k8s_pods for each in told] == [0, 1, 2]
+    await bench.stop()
+
+
+async def test_other_control_planes_hear_all_of_them_every_time() -> None:
+    bench = Bench(ConnectionTimes(heartbeat=0.0))
+    bench.cp.features = None
+    told = await beats(bench)
+    assert len(told) > 5
+    assert None not in told
+    await bench.stop()
+
+
+async def test_a_refused_claim_of_an_earlier_registration_is_dropped_and_tried_anew() -> None:
+    bench = Bench()
+    bench.facts.cluster_id = "c-of-another-control-plane"
+    bench.cp.refusal = {"error": "cluster not known", "x_code": "invalid"}
+    await turns(10)
+    assert bench.cp.answer_registration().cluster_id == "c-of-another-control-plane"
+    await turns(20)
+    bench.cp.refusal = None
+    assert bench.cp.answer_registration().cluster_id is UNSET
+    await turns(10)
+    assert bench.connection.registered
+    assert bench.facts.success.cluster_id == "c1"
     await bench.stop()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from pipeops.control.auth.grants import ClusterGrant
@@ -15,7 +16,7 @@ from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.control import ErrorMessage, Ping, Pong, ProtocolFallback, StreamEnd
 from pipeops.protocol.messages.envelope import Envelope
-from pipeops.protocol.messages.heartbeat import Heartbeat
+from pipeops.protocol.messages.heartbeat import Heartbeat, HeartbeatMetadata
 from pipeops.protocol.messages.negotiation import GatewayHello, GatewayHelloAck, YamuxConfig
 from pipeops.protocol.messages.payload import MessageRejected, Payload
 from pipeops.protocol.messages.registration import (
@@ -40,6 +41,7 @@ PROMPT_AFTER = 2.0  # seconds of silence after which an agent is asked to regist
 PROMPT_INTERVAL = 30.0  # seconds between two such questions
 LANES = 2  # performance.md §4: two lanes keep small requests quick beside a bulk transfer
 SEEN_INTERVAL = 30.0  # seconds between writes of "last seen" to the store
+MAX_FIGURES = 8192  # bytes of JSON that an agent may make us store about its cluster
 UNKNOWN_INSTANCE = "default"
 UNKNOWN_AGENT = "unregistered"  # at the gateway, of a cluster whose agent never registered here
 
@@ -141,6 +143,8 @@ class AgentPeer:
         self._registering = False
         self._waiting: tuple[Envelope, Register] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._facts: dict[str, object] = {}
+        self._figures: dict[str, object] = {}
         self._last_write = 0.0
         self._prompted = -PROMPT_INTERVAL
         self.link = TunnelLink(Role.SERVER, context.limits, self, waiting=context.registry.waiting)
@@ -297,6 +301,7 @@ class AgentPeer:
             "cloud_provider": register.cloud_provider[:64],
             "region": register.region[:64],
         }
+        self._facts = facts
         await context.directory.record_seen(grant.cluster_id, facts=facts)
         self._log.info(
             "agent registered",
@@ -422,14 +427,22 @@ class AgentPeer:
         instance = lane.instance
         instance.last_heartbeat = now
         metadata = heartbeat.metadata
-        if metadata is not None and metadata.k8s_version is not UNSET:
-            instance.facts["k8s_version"] = metadata.k8s_version[:64]
+        first = False
+        if metadata is not None:
+            if metadata.k8s_version is not UNSET:
+                instance.facts["k8s_version"] = metadata.k8s_version[:64]
+            figures = _figures(metadata)
+            first = bool(figures) and not self._figures
+            # Only one replica of an agent reports for its cluster; the others send none.
+            self._figures = figures
         received = {"received_at": envelope.format_time(self._context.wall())}
         self.link.send_text(envelope.encode("heartbeat_ack", received, now=self._context.wall()))
-        if now - self._last_write >= SEEN_INTERVAL:
+        if first or now - self._last_write >= SEEN_INTERVAL:
             self._last_write = now
+            facts = {**self._facts, **self._figures} if self._figures else None
             self._context.scope.spawn(
-                self._context.directory.record_seen(self._grant.cluster_id), name="seen"
+                self._context.directory.record_seen(self._grant.cluster_id, facts=facts),
+                name="seen",
             )
 
     # -- ends ------------------------------------------------------------------------------
@@ -466,3 +479,15 @@ class AgentPeer:
         self.link.send_text(
             envelope.encode(kind, payload, request_id=request_id, now=self._context.wall())
         )
+
+
+def _figures(metadata: HeartbeatMetadata) -> dict[str, object]:
+    """What a heartbeat tells of its cluster, ready to be stored; empty if it tells nothing, or too much."""
+    if metadata.k8s_nodes is UNSET and metadata.k8s_pods is UNSET:
+        return {}
+    told = msgspec.to_builtins(metadata)
+    told.pop("agent_version", None)
+    cluster = told.pop("x_cluster", None)
+    if cluster is not None:
+        told["cluster"] = cluster
+    return told if len(msgspec.json.encode(told)) <= MAX_FIGURES else {}

@@ -34,6 +34,7 @@ class Directory:
     def __init__(self) -> None:
         self.agent = ""
         self.seen = 0
+        self.facts: list[Any] = []
 
     async def bind_agent(self, cluster_id: str, agent_id: str) -> str:
         self.agent = self.agent or agent_id
@@ -44,6 +45,7 @@ class Directory:
 
     async def record_seen(self, cluster_id: str, *, facts: Any = None) -> None:
         self.seen += 1
+        self.facts.append(facts)
 
 
 class Credentials:
@@ -223,6 +225,31 @@ async def test_heartbeats_are_acknowledged_and_noted() -> None:
         )
         assert socket.types() == ["heartbeat_ack"]
         assert context.registry.instances("c")[0].facts["k8s_version"] == "v1.36.0"
+        peer.link.abort("end of test")
+
+
+async def test_figures_of_the_reporting_replica_are_stored_and_bounded() -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        context = Context(scope)
+        peer, _ = context.peer()
+        await say(peer, "register", NATIVE)
+        told = {"k8s_nodes": 3, "k8s_pods": 40, "x_cluster": {"phases": {"Running": 40}}}
+        beat = {"agent_id": "a1", "cluster_id": "id-1"}
+        await say(peer, "heartbeat", {**beat, "metadata": told}, None)
+        await turns(3)
+        stored = context.directory.facts[-1]
+        assert (stored["k8s_nodes"], stored["k8s_pods"]) == (3, 40)
+        assert stored["cluster"] == {"phases": {"Running": 40}}
+        assert "agent_version" in stored  # what the registration told stays
+        writes = len(context.directory.facts)
+        await say(peer, "heartbeat", beat, None)  # as before
+        much = {
+            "k8s_nodes": 1,
+            "x_cluster": {"kubelets": {"v" * 99 + str(n): 1 for n in range(999)}},
+        }
+        await say(peer, "heartbeat", {**beat, "metadata": much}, None)
+        await turns(3)
+        assert len(context.directory.facts) == writes
         peer.link.abort("end of test")
 
 
