@@ -24,13 +24,27 @@ step = began=$$SECONDS; if said=$$($(2) 2>&1); then echo "ok: $(1) ($$((SECONDS 
 help: ## this list
 	@echo "usage: make TARGET [ARGS='…']     e.g. make unit ARGS='-k windows'"
 	@echo
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 
 .PHONY: up
 up: .control ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/pipeops up $(ARGS)
 
+
+# Working on the agent without a cluster: build, run, a mock token, a fresh start.
+.PHONY: build run generate-token clean-state
+build: .control ## bin/pipeops-agent (and its old name bin/pipeops-vm-agent)
+	@mkdir -p bin
+	@ln -sfn $(abspath $(BIN))/pipeops-agent bin/pipeops-agent
+	@ln -sfn pipeops-agent bin/pipeops-vm-agent
+	@echo "built bin/pipeops-agent"
+run: build ## run the agent with config.example.yaml; ARGS='--log-level debug' for more
+	@exec bin/pipeops-agent --config config.example.yaml $(ARGS)
+generate-token: ## write a mock ServiceAccount token to tmp/agent-state.yaml
+	@$(PYTHON) scripts/generate_mock_token.py
+clean-state: ## remove the agent's state files, so that it registers anew
+	@$(PYTHON) scripts/clean_state.py
 
 .PHONY: test
 test: .dev ## unit, property, contract and integration tests for what is present; says what was skipped
@@ -88,7 +102,7 @@ lock: .lock ## resolve requirements/*.txt again, keeping pins; ARGS=--upgrade fo
 
 .PHONY: clean
 clean: ## remove the environment and all caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) bin .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 # The environment: made when missing, renewed when a lock file changes.

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import uvloop
 
-from pipeops.agent.connection import ControlPlaneConnection, Identity
+from pipeops.agent.connection import ControlPlaneConnection
 from pipeops.agent.control_plane import ControlPlaneUrl
+from pipeops.agent.introduction import Identity
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.http1.tls import control_plane_context
 from pipeops.protocol.limits import Limits
@@ -85,7 +86,7 @@ async def main(control, ca_file, tokens_file):
                 NoJson(),
                 limits=Limits(),
                 ssl_context=lambda: context,
-                proxy=None,
+                proxy=lambda _: None,
                 backoff=backoff,
                 wall=lambda: datetime.now(UTC),
             )

@@ -55,6 +55,7 @@ class Topology:
         self._directory = tempfile.mkdtemp(prefix="pipeops-bench-", dir=base)
         self.directory = Path(self._directory)
         self.processes = Processes(self.directory)
+        self.backends: dict[str, int] = {}  # API servers of further clusters
         self._planes: dict[bool, Plane] = {}
 
     def __enter__(self) -> Self:
@@ -114,6 +115,8 @@ class Topology:
 
     def backend_port(self, cluster: str) -> int:
         """Port of a cluster's API server."""
+        if cluster in self.backends:
+            return self.backends[cluster]
         return self.static_port if cluster == STATIC else self.python_port
 
     def client_context(self) -> ssl.SSLContext:

@@ -9,6 +9,7 @@ from bench.measures.bulk import bulk
 from bench.measures.fairness import beside_bulk, stalled_reader
 from bench.measures.fleet import fleet
 from bench.measures.footprint import agent_footprint
+from bench.measures.large_cluster import large_cluster
 from bench.measures.plan import Plan
 from bench.measures.small import small_get
 from bench.measures.wan import wan
@@ -26,6 +27,7 @@ MEASURES: Final[dict[str, Callable[[Topology, Plan], list[Result]]]] = {
     "wan": wan,
     "bodies": body_memory,
     "agent": agent_footprint,
+    "large": large_cluster,
     "fleet": fleet,
 }
 

@@ -6,18 +6,22 @@
 import inspect
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import msgspec
 
+from pipeops.agent.cli import COMMANDS
 from pipeops.agent.local_api.api import ENDPOINTS
 from pipeops.agent.metrics.families import FAMILIES
-from pipeops.agent.settings import INERT, AgentSettings
+from pipeops.agent.settings import INERT, INERT_VARIABLES, AgentSettings
 from pipeops.cli.main import cli
 from pipeops.control.cli import command as control
-from pipeops.runtime.settings import describe_default, keys_of
+from pipeops.runtime.settings import Key, defaults_of, describe_default, keys_of
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from compatibility import tables  # beside this script
 
 _EXIT_CODE = re.compile(r"^ *(\d+)  +(\S.*)$", re.MULTILINE)
 HERE = Path(__file__).resolve().parent
@@ -52,6 +56,7 @@ def pages() -> dict[str, str]:
         "cli.md": _cli_page(),
         "settings.md": _settings_page(),
         "agent-api.md": _agent_api_page(),
+        "compatibility.md": _compatibility_page(),
     }
 
 
@@ -69,6 +74,20 @@ def _cli_page() -> str:
     lines += [f"| {code} | {meaning} |" for code, meaning in _EXIT_CODE.findall(cli.epilog or "")]
     for name, command in (("pipeops", cli), ("pipeops-control", control)):
         lines += _command(name, command)
+    lines += [
+        "",
+        "## `pipeops-agent`",
+        "",
+        "    pipeops-agent [run] [settings]",
+        "    pipeops-agent COMMAND [settings]",
+        "",
+        "Without a command, or with `run`, the agent runs. Exit codes: 0 stopped when asked, 1 failed, 2 wrong arguments or",
+        "settings. Each command takes the settings as flags, too, and has `--help`.",
+        "",
+        "| command | |",
+        "|---|---|",
+    ]
+    lines += [f"| `{' '.join(name)}` | {_cell(says)} |" for name, (_, _, says) in COMMANDS.items()]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -106,7 +125,7 @@ def _settings_page() -> str:
         "| key | | default | flag | variables | |",
         "|---|---|---|---|---|---|",
     ]
-    defaults = {field.name: field.default for field in msgspec.structs.fields(AgentSettings)}
+    defaults = defaults_of(AgentSettings)
     for attribute, key in keys_of(AgentSettings).items():
         default = describe_default(defaults[attribute]) if not key.secret else ""
         variables = " ".join(f"`{name}`" for name in key.variables)
@@ -114,7 +133,7 @@ def _settings_page() -> str:
         shown = f"`{default}`" if default else ""
         mark = "s" if key.security else ""
         lines.append(
-            f"| `{key.name}` | {_cell(key.help)} | {_cell(shown)} | {flag} | {variables} | {mark} |"
+            f"| `{key.name}` | {_cell(key.help)}{_inert(key)} | {_cell(shown)} | {flag} | {variables} | {mark} |"
         )
     lines += [
         "",
@@ -126,6 +145,7 @@ def _settings_page() -> str:
         "|---|---|",
     ]
     lines += [f"| `{prefix}*` | {_cell(why)} |" for prefix, why in INERT.items()]
+    lines += [f"| `{name}` | {_cell(why)} |" for name, why in INERT_VARIABLES.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -139,6 +159,36 @@ def _agent_api_page() -> str:
         labels = " ".join(f"`{name}`" for name in metric.labels)
         lines.append(f"| `{metric.name}` | {metric.kind} | {labels} | {_cell(metric.help)} |")
     return "\n".join(lines) + "\n"
+
+
+def _compatibility_page() -> str:
+    lines = ["# Compatibility with the Go agent", "", NOTICE, ""]
+    lines += [
+        "What today's Go agent reads, answers and exports, and what this agent does with the same name:",
+        "",
+        "- **same**: does the same.",
+        "- **better**: does the same and more, or what the Go agent only promises; the remark says how.",
+        "- **accepted only**: taken without an error, told once in the log, no effect.",
+        "- **missing**: not there, with the reason.",
+        "",
+        "What could not be verified: the PipeOps service itself. Its control plane is not public, so these tables and the",
+        "protocol rest on the Go agent's published source and documentation, and are tested against scripted peers that",
+        "speak its dialect, not against the service.",
+        "",
+        "Every key also has an automatic variable (`agent.port`: `AGENT_PORT`). Where two variables are set and differ, the",
+        "explicit one wins with a warning; the Go agent takes the automatic one.",
+    ]
+    for heading, rows in tables().items():
+        count = Counter(row.verdict for row in rows)
+        lines += ["", f"## {heading}", ""]
+        lines += [", ".join(f"{number} {verdict}" for verdict, number in sorted(count.items())), ""]
+        lines += ["| name | | remark |", "|---|---|---|"]
+        lines += [f"| `{row.name}` | {row.verdict} | {_cell(row.remark)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _inert(key: Key) -> str:
+    return f" (accepted without effect: {key.inert})" if key.inert else ""
 
 
 def _cell(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tests.conformance import relay_cases
 from tests.conformance.case import Case, text
 
 GET = {"method": "GET", "path": "/version"}
@@ -139,4 +140,4 @@ def _control() -> list[Case]:
     ]  # fmt: skip
 
 
-CASES = _proxy_request() + _bodies() + _control()
+CASES = _proxy_request() + _bodies() + relay_cases.CASES + _control()

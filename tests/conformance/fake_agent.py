@@ -126,14 +126,14 @@ class FakeAgent:
 
 
 @asynccontextmanager
-async def fake_agent(url: str, token: str) -> AsyncIterator[FakeAgent]:
+async def fake_agent(url: str, token: str, *, path: str = PATH) -> AsyncIterator[FakeAgent]:
     """Connect to a control plane without TLS, with the handshake of reference protocol §1.2."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     key = base64.b64encode(os.urandom(16)).decode()
     writer.write(
         (
-            f"GET {PATH} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: Go-http-client/1.1\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: Go-http-client/1.1\r\n"
             f"Authorization: Bearer {token}\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
             "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n\r\n"
         ).encode()

@@ -18,7 +18,10 @@ and `control_cases.py`; this page is made from them (`python -m tests.conformanc
 
 Beyond the tables, `tests/conformance/test_go_agent.py` runs kubectl's flows (get, watch, logs -f, exec, attach, cp, port-forward;
 a current kubectl and 1.20) against the control plane with a Go program on hashicorp/yamux and gorilla/websocket that knows nothing of
-our own dialect, once multiplexed and once with JSON messages only. The real PipeOps service could not be tested.
+our own dialect, once multiplexed and once with JSON messages only. `test_gateway.py`, `test_agent_relays.py`, `test_agent_connections.py`,
+`test_control_relays.py` and `test_seed_mode.py` replay whole conversations over real sockets: the hand-over to a gateway, relayed
+WebSockets, TCP and UDP in messages and in yamux streams, registration by HTTP; where the reference has a transcript, the agent's
+lines are compared byte for byte. The real PipeOps service could not be tested.
 """
 
 

@@ -56,7 +56,8 @@ async def test_agent(multiplexed: Bench, bodies: list[bytes], case: Case) -> Non
     if "body" in case.expect:
         assert bodies == [case.expect["body"]]
     await still_serves(multiplexed)
-    assert multiplexed.agent.dialect.live == 0
+    if case.message != "udp_tunnel_data":  # a UDP session ends by its idle time only
+        assert multiplexed.agent.dialect.live == 0
     assert multiplexed.agent.dialect.waiting == 0
 
 

@@ -57,7 +57,7 @@ class TestKubectl120(KubectlFlows):
 
 
 class TestJsonOnly:
-    """Without multiplexing: everything plain works, upgrades say why not."""
+    """Without multiplexing: everything plain works, exec as a relayed WebSocket; what cannot be said is refused."""
 
     @pytest.fixture
     def kubectl(
@@ -75,8 +75,14 @@ class TestJsonOnly:
     node = None
     raw_prefix = ""
 
-    def test_exec_says_what_is_missing(self, kubectl: Kubectl, pod: str) -> None:
-        done = kubectl.run("exec", pod, "--", "true", check=False)
+    def test_exec_keeps_output_errors_and_exit_code_apart(self, kubectl: Kubectl, pod: str) -> None:
+        command = "echo out; echo err >&2; exit 3"
+        done = kubectl.run("exec", pod, "--", "sh", "-c", command, check=False)
+        assert (done.returncode, done.stdout) == (3, b"out\n")
+        assert b"err\n" in done.stderr
+
+    def test_the_end_of_input_cannot_be_said(self, kubectl: Kubectl, pod: str) -> None:
+        done = kubectl.run("exec", "-i", pod, "--", "cat", check=False)
         assert done.returncode != 0
         assert b"multiplexed tunnel" in done.stderr
 

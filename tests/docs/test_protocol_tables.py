@@ -11,7 +11,7 @@ from pipeops.agent.proxy import failure
 from pipeops.control.edge import kube
 from pipeops.protocol.exchange import native, opening
 from pipeops.protocol.exchange.status import Hop
-from pipeops.protocol.messages import control, negotiation, registration
+from pipeops.protocol.messages import control, heartbeat, negotiation, registration
 from pipeops.protocol.mux import frames
 from tests.docs.markdown import tables
 
@@ -144,6 +144,11 @@ def test_extension_keys(wire):
         (payload.TYPE, field)
         for payload in (registration.Register, registration.RegisterSuccess, control.ErrorMessage)
         for field in payload.__struct_fields__
+        if field.startswith("x_")
+    }
+    ours |= {
+        (heartbeat.Heartbeat.TYPE, field)
+        for field in heartbeat.HeartbeatMetadata.__struct_fields__
         if field.startswith("x_")
     }
     assert {(plain(row["message"]), plain(row["key"])) for row in wire["extension-keys"]} == ours

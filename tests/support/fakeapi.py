@@ -24,6 +24,11 @@ class Received:
     headers: bytes
     body: bytes
 
+    @property
+    def is_own(self) -> bool:
+        """Sent by the agent's own client, for nobody."""
+        return self.values("User-Agent") == ["pipeops"] and not self.values("Impersonate-User")
+
     def values(self, name: str) -> list[str]:
         """Every value of a header, whatever its case."""
         pattern = rb"(?im)^" + re.escape(name.encode()) + rb":[ \t]*(.*?)\r$"
@@ -54,13 +59,15 @@ class FakeApi:
         port: Where to listen; a free port unless given.
 
     Attributes:
-        received: All requests of all connections, in order.
+        received: All requests of all connections, in order, without `own`.
+        own: What the agent asked for itself: it follows nodes and pods all the time.
         stray: Bytes that came after an answer which ended the conversation (see `swallow`).
         connections: How many were ever taken.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.received: list[Received] = []
+        self.own: list[Received] = []
         self.stray = bytearray()
         self.connections = 0
         self.open = 0
@@ -121,7 +128,7 @@ class FakeApi:
         with connection, contextlib.suppress(OSError, ValueError):
             stream = connection.makefile("rb")
             while request := self._read(stream):
-                self.received.append(request)
+                (self.own if request.is_own else self.received).append(request)
                 self._answer(connection, request)
         self._connections.discard(connection)
         self.open -= 1

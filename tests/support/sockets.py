@@ -2,6 +2,7 @@
 
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.envelope import Envelope
+from pipeops.protocol.messages.negotiation import FEATURES_HEADER
 
 
 class RecordingSocket:
@@ -15,6 +16,10 @@ class RecordingSocket:
         self.batches: list[bytes] = []
         self.pings = 0
         self.closed: tuple[int, str] | None = None
+        self.features: str | None = None  # what the peer's 101 answer advertised
+
+    def header(self, name: str) -> str | None:
+        return self.features if name == FEATURES_HEADER else None
 
     def send_batch(self, batch: bytearray, headroom: int) -> None:
         self.batches.append(bytes(batch[headroom:]))

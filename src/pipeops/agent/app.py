@@ -4,29 +4,45 @@ import asyncio
 import gc
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 
+import msgspec
 import uvloop
 
 from pipeops import __version__
-from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Identity
+from pipeops.agent.cluster_targets import ClusterTargets
+from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.credentials import DialCredentials, TlsFiles
 from pipeops.agent.facts import ClusterFacts
-from pipeops.agent.identity import agent_id, instance_id, next_epoch
+from pipeops.agent.gate import NO_TUNNEL, STOPPING, Gate, Refusal
+from pipeops.agent.introduction import Identity
 from pipeops.agent.json_dialect.dialect import JsonDialect
 from pipeops.agent.local_api.api import LocalApi
-from pipeops.agent.observed.agent import About, Observed
+from pipeops.agent.observed.agent import Observed
 from pipeops.agent.observed.kube import ObservedKubeClient
+from pipeops.agent.observed.starting import observe, settle
+from pipeops.agent.policy.guard import PolicyGuard
+from pipeops.agent.policy.source import ConfigMapSource, FileSource, PolicyWatch, Source
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.agent.proxy.failure import Report
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
 from pipeops.agent.proxy.pool import Address, PoolLimits, UpstreamPool
 from pipeops.agent.settings import AgentSettings
+from pipeops.agent.standing import Standing, take_up
 from pipeops.http1.tls import cluster_context
-from pipeops.kube.config import KubeAccess, in_cluster, is_in_cluster, load_kubeconfig
+from pipeops.kube.client import KubeClient
+from pipeops.kube.config import (
+    NO_CLUSTER,
+    KubeAccess,
+    finds_kubeconfig,
+    in_cluster,
+    is_in_cluster,
+    load_kubeconfig,
+    no_cluster,
+)
 from pipeops.kube.errors import KubeConfigError
 from pipeops.protocol.exchange.native import StreamKind
 from pipeops.protocol.exchange.status import Hop
@@ -45,6 +61,9 @@ from pipeops.tunnel.proxy import proxy_for
 from pipeops.tunnel.websocket import PEER_ERRORS
 
 log = get_logger(__name__)
+
+DRAIN_SHARE = 0.75  # of timeouts.shutdown: the rest is for stopping the services
+DRAIN_LIMIT = 15.0  # seconds; watches never end by themselves
 
 GC_THRESHOLD = 50_000  # performance.md §7: collections cost more than the hot path's garbage
 
@@ -67,11 +86,15 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
     loop = asyncio.get_running_loop()
     report_loop_errors(loop, of_peers=PEER_ERRORS)
     clock = Clock()
-    access = _cluster_access(settings, clock)
-    identity = Identity(
-        agent_id=agent_id(settings.agent_id), instance=instance_id(), epoch=next_epoch(clock)
+    access = cluster_access(settings, clock)
+    policy = await _policy(settings, access)
+    observed = observe(settings, f"{access.host}:{access.port}", loop.time, clock.now)
+    client = ObservedKubeClient(observed.requests, access, timeout=settings.kube_timeout)
+    standing = await take_up(
+        client, access, clock, configured_id=settings.agent_id, state_file=settings.state_file
     )
-    observed = _observed(settings, clock, identity, access)
+    identity = standing.identity
+    settle(observed, identity.agent_id, identity.instance, standing.keeper.location)
     api = LocalApi(
         observed,
         loop,
@@ -85,14 +108,20 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
         stack.enter_context(log_level_signals(settings.log_level, reread_level))
         stack.enter_context(observed.process.watching())
         log.info(
-            "agent starting",
+            "Starting PipeOps Agent",
             version=__version__,
             agent_id=identity.agent_id,
             instance=identity.instance,
-            cluster=settings.cluster_name,
-            kubernetes=observed.about.kubernetes,
+            cluster_name=settings.cluster_name,
+            kubernetes=f"{access.host}:{access.port}",
             access=access.origin,
+            state=standing.keeper.location,
         )
+        if access.origin == NO_CLUSTER:
+            log.warning(
+                "there is no cluster: the agent registers and sends heartbeats, requests will fail",
+                advice="run it in a pod, or give --kubeconfig",
+            )
         async with TaskScope("streams", on_error=OnError.ISOLATE) as streams:
             limits = _pool_limits(settings)
             answers = observed.requests
@@ -100,16 +129,44 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
             # The PipeOps dialect brings its own credentials: its connections must be nobody's before.
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits, answers=answers)
-            pools = (pool, json_pool)
-            connection = _connection(settings, clock, access, identity, pools, streams, observed)
-            observed.requests.upstream = lambda: (
-                sum(len(each) for each in pools),
-                sum(each.idle for each in pools),
+            guard = policy.guard if policy is not None else None
+            targets = _targets(settings, clock, access, streams, guard)
+            gate = _gate(settings, clock, access, json_pool, targets, guard)
+            facts = _facts(settings, clock, access, client, standing)
+            connection = _connection(
+                settings,
+                clock,
+                access,
+                identity,
+                facts,
+                pool,
+                gate,
+                targets,
+                streams,
+                guard,
+                observed,
             )
-            services: list[Service] = [api.server, *pools, connection]
-            supervisor = Supervisor(services, stop_timeout=settings.shutdown_timeout)
+            services: list[Service] = [
+                api.server,
+                *([policy] if policy is not None else []),
+                pool,
+                json_pool,
+                targets.services,
+                targets.connector,
+                standing.keeper,
+                connection,
+                *standing.services,
+            ]
+            drained = asyncio.Event()
+            pools = (pool, json_pool)
+            _let_observe(observed, connection, facts, pools)
+            whole = settings.shutdown_timeout
+            supervisor = Supervisor(services, stop_timeout=whole * (1 - DRAIN_SHARE))
+            streams.spawn(
+                _drain(stop, connection, gate, whole * DRAIN_SHARE, drained), name="drain"
+            )
             with state_report(lambda: _figures(connection, pools, streams)):
-                await supervisor.run(stop, started=_settle_memory)
+                await supervisor.run(drained, started=lambda: _started(settings, connection))
     log.info("agent stopped")
 
 
@@ -126,53 +183,62 @@ def _figures(
     }
 
 
-def _observed(
-    settings: AgentSettings, clock: Clock, identity: Identity, access: KubeAccess
-) -> Observed:
-    about = About(
-        agent_id=identity.agent_id,
-        name=settings.agent_name,
-        instance=identity.instance,
-        cluster_name=settings.cluster_name,
-        control_plane=settings.api_url,
-        kubernetes=f"{access.host}:{access.port}",
-        version=settings.shown_version or __version__,
+def _let_observe(
+    observed: Observed,
+    connection: ControlPlaneConnection,
+    facts: ClusterFacts,
+    pools: tuple[UpstreamPool, ...],
+) -> None:
+    """Name the parts whose state is asked for when somebody looks."""
+    observed.requests.upstream = lambda: (
+        sum(len(pool) for pool in pools),
+        sum(pool.idle for pool in pools),
     )
-    observed = Observed(
-        asyncio.get_running_loop().time,
-        clock.now,
-        about=about,
-        tunnel_enabled=settings.tunnel_enabled,
-        truthful=settings.truthful_readiness_probe,
-    )
-    observed.features |= {
-        "portainer_tunnel": lambda: settings.tunnel_enabled and observed.tunnel.up,
-        "multi_port_forward": lambda: bool(observed.forwards()),
-        "direct_k8s_access": lambda: observed.requests.api_reachable is True,
-        "metrics": lambda: True,
-        "health_monitoring": lambda: True,
-        "runtime_metrics": lambda: True,
-        "feature_version": lambda: __version__,
-        "kubernetes_proxy": lambda: False,
-        "ingress_sync": lambda: bool(observed.routes()),
-        "l4_tunnels": lambda: False,
-        "monitoring_stack": lambda: False,
-        "websocket_proxy": lambda: False,
-        "state_backend": lambda: "none",
-    }
-    return observed
+    observed.forwards = lambda: [msgspec.to_builtins(each) for each in connection.forward_grants]
+    observed.cluster = facts.shown
 
 
-def _settle_memory() -> None:
-    """What lives now lives for long: never look at it again."""
+def _started(settings: AgentSettings, connection: ControlPlaneConnection) -> None:
+    """Everything is up: say so in the words that people look for, and settle memory."""
+    log.info(
+        "PipeOps agent started successfully",
+        port=settings.port,
+        cluster_id=connection.cluster_id,
+        ingress_sync=settings.enable_ingress_sync,
+        tunnel=settings.tunnel_enabled,
+    )
+    # What lives now lives for long: never look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 50, 50)
 
 
-def _cluster_access(settings: AgentSettings, clock: Clock) -> KubeAccess:
+async def _policy(settings: AgentSettings, access: KubeAccess) -> PolicyWatch | None:
+    """The cluster's policy, if there is one; a bad one keeps the agent from starting."""
+    source: Source
+    if settings.policy_file:
+        source = FileSource(settings.policy_file)
+    elif settings.policy_config_map:
+        source = ConfigMapSource(
+            settings.policy_config_map, KubeClient(access, timeout=settings.kube_timeout)
+        )
+    else:
+        return None
+    watch = await PolicyWatch.start(source, api_hosts=(access.host, access.server_name))
+    log.info("policy in force", source=source.place)
+    return watch
+
+
+def cluster_access(settings: AgentSettings, clock: Clock) -> KubeAccess:
+    """Where the cluster's API server is, and with which credential.
+
+    Raises:
+        KubeError: the pod's ServiceAccount or the kubeconfig that was named cannot be used.
+    """
     if settings.in_cluster or (not settings.kubeconfig and is_in_cluster()):
         access = in_cluster(clock=clock)
+    elif not settings.kubeconfig and not settings.kube_context and not finds_kubeconfig():
+        access = no_cluster()
     else:
         access = load_kubeconfig(
             settings.kubeconfig or None, context=settings.kube_context or None, clock=clock
@@ -185,21 +251,64 @@ def _cluster_access(settings: AgentSettings, clock: Clock) -> KubeAccess:
     return access
 
 
-def _connection(
+def _targets(
+    settings: AgentSettings,
+    clock: Clock,
+    access: KubeAccess,
+    streams: TaskScope,
+    policy: PolicyGuard | None,
+) -> ClusterTargets:
+    try:
+        return ClusterTargets.build(
+            access,
+            streams,
+            now=clock.monotonic,
+            limits=_pool_limits(settings),
+            agent_port=lambda: settings.port,
+            policy=policy,
+            forwards=settings.forwards,
+            inactivity=settings.tunnel_inactivity_timeout,
+        )
+    except ValueError as error:
+        raise SettingsError([Problem("tunnel.forwards", "", str(error))]) from error
+
+
+def _facts(
+    settings: AgentSettings,
+    clock: Clock,
+    access: KubeAccess,
+    client: KubeClient,
+    standing: Standing,
+) -> ClusterFacts:
+    return ClusterFacts(
+        client,
+        standing.identity,
+        clock,
+        cluster_name=settings.cluster_name,
+        labels=settings.labels,
+        service_account_token=_token_to_send(settings, access),
+        observer=standing.observer,
+        stored_cluster_id=standing.stored.cluster_id,
+        remember=standing.keeper.update,
+    )
+
+
+def _connection(  # noqa: PLR0913, PLR0917 - the composition root's own parts
     settings: AgentSettings,
     clock: Clock,
     access: KubeAccess,
     identity: Identity,
-    pools: tuple[UpstreamPool, UpstreamPool],
+    facts: ClusterFacts,
+    pool: UpstreamPool,
+    gate: Gate,
+    targets: ClusterTargets,
     streams: TaskScope,
+    policy: PolicyGuard | None,
     observed: Observed,
 ) -> ControlPlaneConnection:
-    pool, json_pool = pools
-    try:
-        url = ControlPlaneUrl.parse(settings.api_url)
-    except ValueError as error:
-        raise SettingsError([Problem("pipeops.api_url", "", str(error))]) from error
-    credentials = _dial_credentials(settings, clock, secure=url.secure)
+    url = control_plane_url(settings)
+    control_plane_proxy(url)  # told at the start if it cannot be used
+    credentials = dial_credentials(settings, clock, secure=url.secure)
     rule = IdentityRule(allow_system=settings.allow_system_identities)
     proxy = KubeApiProxy(
         pool,
@@ -209,45 +318,39 @@ def _connection(
         host=access.authority,
         now=clock.monotonic,
         base_path=access.base_path.encode(),
-    )
-    facts = ClusterFacts(
-        ObservedKubeClient(observed.requests, access, timeout=settings.kube_timeout),
-        identity,
-        clock,
-        cluster_name=settings.cluster_name,
-        labels=settings.labels,
-        service_account_token=_token_to_send(settings, access),
+        policy=policy,
     )
     rng = random.Random(os.urandom(16))  # noqa: S311 - spreads reconnects, guards nothing
 
     def backoff() -> Iterator[float]:
         return Backoff(rng, first=settings.first_redial, cap=settings.longest_redial)
 
-    handlers = {StreamKind.KUBE_API: proxy} if settings.tunnel_enabled else {}
-    acceptor = StreamAcceptor(handlers, _reporter(observed))
-    dialect = JsonDialect(
-        json_pool,
-        rule,
-        host=access.authority,
-        wall=clock.now,
-        base_path=access.base_path.encode(),
+    acceptor = StreamAcceptor(
+        {
+            StreamKind.KUBE_API: proxy,
+            StreamKind.TCP: targets.native,
+            StreamKind.UDP: targets.native,
+        }
+        if settings.tunnel_enabled
+        else dict.fromkeys(StreamKind, Refusal(NO_TUNNEL)),
+        _reporter(observed),
+        targets.version1 if settings.tunnel_enabled else None,
     )
     observed.requests.accepted = lambda: acceptor.accepted
-    observed.requests.json_live = lambda: dialect.live
-    observed.requests.json_waiting = lambda: dialect.waiting
-    observed.cluster = lambda: {"kubernetes_version": facts.kubernetes_version}
+    observed.requests.json_live = lambda: gate.live
+    observed.requests.json_waiting = lambda: gate.waiting
     return ControlPlaneConnection(
         url,
         credentials.token,
         identity,
         facts,
         acceptor,
-        dialect,
+        gate,
         limits=Limits(
             keepalive_interval=settings.ping_interval, keepalive_timeout=settings.silence_timeout
         ),
         ssl_context=credentials.ssl_context,
-        proxy=_proxy(url),
+        proxy=control_plane_proxy,
         backoff=backoff,
         wall=clock.now,
         times=ConnectionTimes(
@@ -257,11 +360,59 @@ def _connection(
         ),
         tunnel_enabled=settings.tunnel_enabled,
         reconnect=settings.reconnect_enabled,
+        forwards=targets.forwards,
         observed=observed,
     )
 
 
-def _dial_credentials(settings: AgentSettings, clock: Clock, *, secure: bool) -> DialCredentials:
+def _gate(
+    settings: AgentSettings,
+    clock: Clock,
+    access: KubeAccess,
+    pool: UpstreamPool,
+    targets: ClusterTargets,
+    policy: PolicyGuard | None,
+) -> Gate:
+    """The PipeOps dialect, closed where only heartbeats are wanted."""
+    dialect = JsonDialect(
+        pool,
+        IdentityRule(allow_system=settings.allow_system_identities),
+        host=access.authority,
+        wall=clock.now,
+        base_path=access.base_path.encode(),
+        policy=policy,
+        services=targets.services if settings.tunnel_enabled else None,
+        connector=targets.connector if settings.tunnel_enabled else None,
+    )
+    return Gate(dialect, closed="" if settings.tunnel_enabled else NO_TUNNEL)
+
+
+async def _drain(
+    asked: asyncio.Event,
+    connection: ControlPlaneConnection,
+    gate: Gate,
+    seconds: float,
+    drained: asyncio.Event,
+) -> None:
+    """When asked to stop: not ready, nothing new, let live requests finish, say goodbye; then stop the services."""
+    await asked.wait()
+    gate.close(STOPPING)
+    try:
+        await connection.drain(min(seconds, DRAIN_LIMIT), lambda: gate.live)
+    finally:
+        drained.set()
+
+
+def control_plane_url(settings: AgentSettings) -> ControlPlaneUrl:
+    """Where the control plane is. Raises `SettingsError`."""
+    try:
+        return ControlPlaneUrl.parse(settings.api_url)
+    except ValueError as error:
+        raise SettingsError([Problem("pipeops.api_url", "", str(error))]) from error
+
+
+def dial_credentials(settings: AgentSettings, clock: Clock, *, secure: bool) -> DialCredentials:
+    """Token and TLS for the control plane, read anew for each dial. Raises `TlsConfigError`."""
     tls = TlsFiles(
         settings.tls_ca_file,
         settings.tls_cert_file,
@@ -273,9 +424,12 @@ def _dial_credentials(settings: AgentSettings, clock: Clock, *, secure: bool) ->
     )
 
 
-def _proxy(url: ControlPlaneUrl) -> str | None:
+def control_plane_proxy(
+    url: ControlPlaneUrl, environment: Mapping[str, str] = os.environ
+) -> str | None:
+    """The proxy for the control plane, if there is one. Raises `SettingsError`."""
     try:
-        return proxy_for(url.websocket, os.environ)
+        return proxy_for(url.websocket, environment)
     except ValueError as error:
         raise SettingsError([Problem("proxy", "environment", str(error))]) from error
 

@@ -3,43 +3,57 @@
 Exit codes: 0 stopped when asked, 1 failed, 2 wrong arguments or settings, 130 interrupted early.
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Final, NoReturn, TextIO
-
-import msgspec
+from typing import Final, TextIO
 
 from pipeops import __version__
+from pipeops.agent.commands.arguments import PROGRAM, Parser, parse, settings_parser
+from pipeops.agent.commands.config import refuse
 from pipeops.agent.settings import AgentSettings, load_settings
 from pipeops.errors import PipeOpsError
 from pipeops.runtime import logs
-from pipeops.runtime.setting_values import boolean
-from pipeops.runtime.settings import SettingsError, describe_default, keys_of
+from pipeops.runtime.settings import SettingsError
 
 Run = Callable[[AgentSettings], int]
+
+#: Words to module and function; imported when called, since running the agent needs none of them.
+COMMANDS: Final = {
+    ("config", "show"): ("config", "show", "settings in effect, and where each is from"),
+    ("config", "check"): ("config", "check", "is a settings file right?"),
+    ("config", "validate"): ("config", "check", "the same"),
+    ("diagnose",): ("diagnose", "diagnose", "checks the ways to control plane and cluster"),
+    ("policy", "test"): ("policy", "test", "would the cluster's policy allow a request?"),
+    ("status",): ("status", "status", "what the agent on this machine says of itself"),
+    ("healthcheck",): ("status", "healthcheck", "exit 0 if it answers"),
+    ("version",): ("status", "version", "version as JSON"),
+}
 
 _EPILOG: Final = """\
 Every setting can also come from an environment variable (agent.port: AGENT_PORT) or from a YAML
 file; the flag wins over the variable, the variable over the file. Durations are written 500ms, 30s
 or 5m. The token is best given with --token-file or PIPEOPS_TOKEN.
+
+Without a command, or with `run`, the agent runs. Commands (each has --help):
 """
 
 log = logs.get_logger(__name__)
 
 
 def main(argv: Sequence[str] | None = None, run: Run | None = None) -> int:
-    """Run the agent and return its exit code; `run` replaces the composition root in tests."""
-    arguments = vars(_parser().parse_args(argv))
-    config = arguments.pop("config")
-    flags = {name: value for name, value in arguments.items() if value is not None}
+    """Run the agent or a command and return its exit code; `run` replaces the composition root in tests."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and not words[0].startswith("-") and words[0] != "run":
+        return _command(words)
+    flags, config, _ = parse(_parser(), words[1:] if words[:1] == ["run"] else words)
     try:
         loaded = load_settings(flags, config=config, standard_input=sys.stdin)
     except SettingsError as error:
-        return _refuse(error)
+        return refuse(error)
     settings = loaded.settings
     with ExitStack() as stack:
         stream = _log_stream(settings.log_output, stack, loaded.warnings)
@@ -47,6 +61,17 @@ def main(argv: Sequence[str] | None = None, run: Run | None = None) -> int:
         for warning in loaded.warnings:
             log.warning("check the settings", advice=warning)
         return _run(settings, run, partial(_reread_level, flags, config))
+
+
+def _command(words: Sequence[str]) -> int:
+    name = next((name for name in COMMANDS if tuple(words[: len(name)]) == name), None)
+    if name is None:
+        known = ", ".join(" ".join(name) for name in COMMANDS)
+        Parser(prog=PROGRAM).error(f"there is no command {' '.join(words[:2])!r}, only {known}")
+    module, function, _ = COMMANDS[name]
+    found = getattr(import_module(f"pipeops.agent.commands.{module}"), function)
+    code: int = found(words[len(name) :])
+    return code
 
 
 def _reread_level(flags: dict[str, str], config: str | None) -> str | None:
@@ -69,7 +94,7 @@ def _run(settings: AgentSettings, run: Run | None, reread: Callable[[], str | No
             run = partial(app.run, reread_level=reread)
         return run(settings)
     except SettingsError as error:
-        return _refuse(error)
+        return refuse(error)
     except PipeOpsError as error:
         log.error("the agent stops", error=str(error))  # noqa: TRY400 -- a traceback helps nobody
         return 1
@@ -80,46 +105,15 @@ def _run(settings: AgentSettings, run: Run | None, reread: Callable[[], str | No
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="pipeops-agent",
-        description="Connects a Kubernetes cluster to its PipeOps control plane, outbound only.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+def _parser() -> Parser:
+    parser = settings_parser(
+        "",
+        "Connects a Kubernetes cluster to its PipeOps control plane, outbound only.",
+        _EPILOG
+        + "\n".join(f"  {' '.join(name):<16} {says}" for name, (_, _, says) in COMMANDS.items()),
     )
-    parser.add_argument("--version", action="version", version=f"pipeops-agent {__version__}")
-    parser.add_argument("--config", metavar="FILE", help="settings file (YAML)")
-    defaults = {setting.name: setting.default for setting in msgspec.structs.fields(AgentSettings)}
-    for attribute, key in keys_of(AgentSettings).items():
-        if not key.flag:
-            continue
-        default = "" if key.secret else describe_default(defaults[attribute])
-        words = f"{key.help} [{key.variables[0]}]" + (f" (default {default})" if default else "")
-        words = words.replace("%", "%%")
-        if key.parse is boolean:
-            # As Go's flags: --x, --x=true, --x=false.
-            parser.add_argument(
-                key.flag, dest=attribute, nargs="?", const="true", metavar="BOOL", help=words
-            )
-        else:
-            parser.add_argument(key.flag, dest=attribute, metavar=key.placeholder, help=words)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in two lines instead of repeating the whole usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"pipeops-agent: {message}\nSee pipeops-agent --help.\n")
-
-
-def _refuse(error: SettingsError) -> int:
-    lines = [f"pipeops-agent: {len(error.problems)} setting(s) cannot be used:"]
-    lines += [f"  - {problem}" for problem in error.problems]
-    with suppress(OSError):
-        print("\n".join(lines), file=sys.stderr)
-    return 2
 
 
 def _form(word: str) -> logs.Format:

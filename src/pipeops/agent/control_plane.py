@@ -40,8 +40,9 @@ class ControlPlaneError(PipeOpsError):
 
     retryable = True
 
-    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+    def __init__(self, message: str, *, retry_after: float = 0.0, status: int = 0) -> None:
         super().__init__(message)
+        self.status = status  # of an HTTP answer, 0 if there was none
         self.retry_after = retry_after
 
 
@@ -49,6 +50,10 @@ class RegistrationRefused(ControlPlaneError):
     """The control plane will not have this agent (401, 403, superseded): only a person can help."""
 
     retryable = False
+
+
+class Superseded(RegistrationRefused):
+    """A newer process of the same instance is connected: this one must go, or the two would fight for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,13 @@ class ControlPlaneUrl:
             urlunsplit((scheme, netloc, AGENT_PATH, parts.query, "")),
             scheme == "wss",
         )
+
+    def at(self, path: str) -> "ControlPlaneUrl":
+        """The same server, another WebSocket path below its base path."""
+        base = urlsplit(self.configured).path.rstrip("/")
+        parts = urlsplit(self.websocket)
+        dialled = urlunsplit((parts.scheme, parts.netloc, base + path, parts.query, ""))
+        return ControlPlaneUrl(self.configured, dialled, self.secure)
 
     @property
     def is_loopback(self) -> bool:
@@ -135,6 +147,20 @@ def _proxy_error(proxy: str, what: str) -> ControlPlaneError:
     )
 
 
+def most_telling(errors: BaseExceptionGroup[ControlPlaneError]) -> ControlPlaneError:
+    """The most telling of what ended a connection: a refusal before anything else."""
+    flat: list[ControlPlaneError] = []
+    pending: list[BaseException] = [errors]
+    while pending:
+        error = pending.pop()
+        if isinstance(error, BaseExceptionGroup):
+            pending.extend(error.exceptions)
+        elif isinstance(error, ControlPlaneError):
+            flat.append(error)
+    refused = [error for error in flat if isinstance(error, RegistrationRefused)]
+    return (refused or flat)[0]
+
+
 def _os_reason(error: OSError, *, secure: bool = True) -> str:
     """The system's own words: libraries put theirs, or none, in their place."""
     if error.errno and not isinstance(error, socket.gaierror):
@@ -172,7 +198,8 @@ def _explain_answer(error: HandshakeRefused, where: str, proxy: str | None) -> C
         )
     if status in (404, 405, 426):
         return ControlPlaneError(
-            f"{where} has no agent endpoint ({status}); is this the control plane's URL?"
+            f"{where} has no agent endpoint ({status}); is this the control plane's URL?",
+            status=status,
         )
     retry_after = error.headers.get("Retry-After", "")
     return ControlPlaneError(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused
+from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused, Superseded
 from pipeops.agent.observed.agent import Observed
 from pipeops.agent.observed.tunnel import LaneFigures
 from pipeops.agent.proxy.accept import StreamAcceptor
@@ -14,7 +14,14 @@ from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.control import ErrorMessage, Ping, Pong, ProtocolFallback, StreamEnd
 from pipeops.protocol.messages.envelope import Envelope
-from pipeops.protocol.messages.negotiation import GatewayHello, GatewayHelloAck
+from pipeops.protocol.messages.heartbeat import Heartbeat
+from pipeops.protocol.messages.negotiation import (
+    FEATURES_HEADER,
+    Feature,
+    GatewayHello,
+    GatewayHelloAck,
+    parse_features,
+)
 from pipeops.protocol.messages.payload import MessageRejected, Payload
 from pipeops.protocol.messages.registration import Register, RegisterSuccess
 from pipeops.protocol.mux.session import Role
@@ -56,6 +63,7 @@ class Lane:
         observed: Observed | None = None,
     ) -> None:
         self.index = index
+        self._limits = limits
         self._observed = observed
         self._text_sent = 0
         self._text_received = 0
@@ -63,6 +71,7 @@ class Lane:
         self._json = json_requests
         self._wall = wall
         self._unknown: set[str] = set()
+        self._peer_is_native = False
         self._answer: asyncio.Future[RegisterSuccess] | None = None
         self._request_id = ""
         self._loop = asyncio.get_running_loop()
@@ -102,6 +111,11 @@ class Lane:
         self._text_sent += len(data)
         self.link.send_text(data)
 
+    async def beat(self, heartbeat: Heartbeat) -> bool:
+        """Send a heartbeat; whether that went well, as far as one knows by now."""
+        self.send(Heartbeat.TYPE, heartbeat)
+        return True
+
     @property
     def live_streams(self) -> int:
         """Requests under way on this lane."""
@@ -123,6 +137,11 @@ class Lane:
             bytes_sent=link.bytes_sent + self._text_sent,
             rtt=session.rtt if session is not None else None,
         )
+
+    def go_away(self) -> None:
+        """Drain: the control plane opens no new streams here, living ones go on."""
+        if self.link.session is not None:
+            self.link.session.go_away()
 
     # -- LinkOwner -------------------------------------------------------------------------
 
@@ -159,8 +178,10 @@ class Lane:
         self.lost.set()
 
     def on_stream(self, link: TunnelLink, stream: Stream) -> StreamSink | None:
-        """LinkOwner: a request."""
-        return self._acceptor.accept(stream, self._announce)
+        """LinkOwner: a request, or from control planes that are not ours a connection to a Service."""
+        if self._peer_is_native:
+            return self._acceptor.accept(stream, self._announce)
+        return self._acceptor.accept_version1(stream, self._announce)
 
     def on_sink_error(self, link: TunnelLink, stream: Stream, error: Exception) -> None:
         """LinkOwner: a request's sink failed; a bug of ours that ends this request only."""
@@ -213,8 +234,13 @@ class Lane:
     def _on_hello(self, hello: GatewayHello) -> None:
         if hello.use_yamux and not self.multiplexing.is_set():
             self.send(GatewayHelloAck.TYPE, GatewayHelloAck(use_yamux=True))
-            self.link.start_session()
+            self.link.start_session(self._session_limits())
             self.multiplexing.set()
+
+    def _session_limits(self) -> Limits:
+        """A control plane that is not ours multiplexes with hashicorp/yamux, as far as is known."""
+        self._peer_is_native = Feature.NATIVE in parse_features(self.link.header(FEATURES_HEADER))
+        return self._limits if self._peer_is_native else self._limits.towards_hashicorp()
 
     def _on_error(self, error: ErrorMessage) -> None:
         if error.asks_to_register:
@@ -222,7 +248,8 @@ class Lane:
             return
         log.warning("control plane reports an error", lane=self.index, error=error.error[:512])
         if error.x_code in _FATAL:
-            self.failure = RegistrationRefused(f"the control plane said: {error.error[:512]}")
+            kind = Superseded if error.x_code == "superseded" else RegistrationRefused
+            self.failure = kind(f"the control plane said: {error.error[:512]}")
 
     def _on_unknown(self, message: Envelope) -> None:
         kind = message.type[:64]

@@ -78,6 +78,20 @@ class ApiClient:
         body = {"expires_in": expires_in, "revoke_others": revoke_others}
         return self._call("POST", f"/api/v1/clusters/{_segment(name)}/tokens", body)
 
+    def forwards(self) -> list[Json]:
+        """Return the forwards of the clusters that the token may reach."""
+        items: list[Json] = self._call("GET", "/api/v1/forwards")["items"]
+        return items
+
+    def add_forward(self, cluster: str, body: Json) -> Json:
+        """Forward a port to a Service of a cluster."""
+        return self._call("POST", f"/api/v1/clusters/{_segment(cluster)}/forwards", body)
+
+    def remove_forward(self, cluster: str, name: str) -> None:
+        """Remove a forward."""
+        path = f"/api/v1/clusters/{_segment(cluster)}/forwards/{_segment(name)}"
+        self._call("DELETE", path)
+
     def tokens(self) -> list[Json]:
         """Return all user tokens, without their secrets."""
         items: list[Json] = self._call("GET", "/api/v1/tokens")["items"]

@@ -11,6 +11,7 @@ import click
 from pipeops import __version__
 from pipeops.cli.clusters import clusters
 from pipeops.cli.failures import MEANINGS, CliError, ExitCode
+from pipeops.cli.forwards import forwards
 from pipeops.cli.kubeconfig import kubeconfig
 from pipeops.cli.presenting import Format, output_option, print_json
 from pipeops.cli.session import Session, current
@@ -82,6 +83,7 @@ def version(context: click.Context, form: Format) -> None:
 
 cli.add_command(up)
 cli.add_command(clusters)
+cli.add_command(forwards)
 cli.add_command(tokens)
 cli.add_command(kubeconfig)
 

@@ -25,6 +25,7 @@ from pipeops.control.edge.api_relay import ApiRelay
 from pipeops.control.edge.listener import Listener
 from pipeops.control.edge.pipeops_kube import PipeOpsKube
 from pipeops.control.edge.router import Router
+from pipeops.control.forwards.ports import ForwardPorts
 from pipeops.control.sessions.acceptor import AgentAcceptor
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.control.settings import ControlSettings
@@ -103,7 +104,7 @@ class ControlPlane:
         self._clock = clock
         self._now = loop.time
         self._stopping = False
-        self._listening = False
+        self._listening = asyncio.Event()
         self.authenticator = Authenticator(
             store.user_tokens, wall=clock.wall, monotonic=clock.monotonic
         )
@@ -115,6 +116,14 @@ class ControlPlane:
         )
         self.registry = SessionRegistry(
             now=self._now, waiting=WaitingBytes(settings.max_waiting_mib << 20)
+        )
+        ports = settings.forward_ports
+        self.forwards = ForwardPorts(
+            store.forwards,
+            self.registry,
+            host=settings.forward_host,
+            ports=range(ports[0], ports[1] + 1) if ports is not None else range(0),
+            now=self._now,
         )
         self.access_log = AccessLog(
             sys.stderr,
@@ -138,6 +147,7 @@ class ControlPlane:
                 self.access_log.start()
                 services.spawn(self._serve_api(api_socket), name="api")
                 services.spawn(self._watch_tokens(), name="tokens")
+                services.spawn(self._serve_forwards(), name="forwards")
                 listening = services.spawn(self._listen(listener), name="listener")
                 gc.collect()
                 gc.freeze()
@@ -165,6 +175,8 @@ class ControlPlane:
             heartbeat_interval=self._settings.heartbeat_interval,
             now=self._now,
             wall=self._clock.now,
+            gateway_url=self._settings.gateway_url,
+            forwards=self.forwards,
         )
         router = Router(
             authenticator=self.authenticator,
@@ -199,7 +211,7 @@ class ControlPlane:
     def _not_ready(self) -> str | None:
         if self._stopping:
             return "stopping"
-        return None if self._listening else "starting"
+        return None if self._listening.is_set() else "starting"
 
     async def _listen(self, listener: Listener) -> None:
         settings = self._settings
@@ -208,7 +220,7 @@ class ControlPlane:
             context = server_context(str(settings.tls_cert), str(settings.tls_key))
 
         def on_listening(address: tuple[str, int]) -> None:
-            self._listening = True
+            self._listening.set()
             log.info(
                 "control plane is listening",
                 address=f"{address[0]}:{address[1]}",
@@ -232,6 +244,8 @@ class ControlPlane:
             wall=self._clock.wall,
             version=__version__,
             report=_report,
+            forwards=self.forwards,
+            credentials=self._credentials,
         )
         with socket(AF_UNIX) as listening:
             # Requests that come before the application is there wait in the backlog.
@@ -242,6 +256,10 @@ class ControlPlane:
             server = api.ApiServer(services)
             _settle_memory()
             await server.serve(sockets=[listening])
+
+    async def _serve_forwards(self) -> None:
+        await self._listening.wait()  # a control plane that cannot start opens no other ports
+        await self.forwards.run()
 
     async def _watch_tokens(self) -> None:
         def failed(error: Exception) -> None:

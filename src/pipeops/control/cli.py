@@ -24,6 +24,19 @@ def _address(_context: click.Context, _option: click.Parameter, value: str) -> t
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - ":8443" means every address
 
 
+def _port_range(
+    _context: click.Context, _option: click.Parameter, value: str
+) -> tuple[int, int] | None:
+    if value == "none":
+        return None
+    first, dash, last = value.partition("-")
+    if not (
+        dash and first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 65536
+    ):
+        raise click.BadParameter("expected FIRST-LAST, for example 15000-15999, or 'none'")
+    return int(first), int(last)
+
+
 @click.command(context_settings={"auto_envvar_prefix": "PIPEOPS_CONTROL", "show_default": True})
 @click.version_option(__version__, prog_name="pipeops-control")
 @click.option(
@@ -56,6 +69,22 @@ def _address(_context: click.Context, _option: click.Parameter, value: str) -> t
     help="Seconds, told to agents.",
 )
 @click.option(
+    "--gateway-url",
+    default="",
+    help="Send Go agents to this WebSocket URL after they registered, for example wss://HOST:PORT/ws.",
+)
+@click.option(
+    "--forward-ports",
+    callback=_port_range,
+    default="15000-15999",
+    help="Ports for what agents forward, FIRST-LAST; 'none' forwards nothing.",
+)
+@click.option(
+    "--forward-host",
+    default="127.0.0.1",
+    help="Address of forwarded ports; they ask for no token.",
+)
+@click.option(
     "--max-waiting-mib",
     type=click.IntRange(16, 1 << 20),
     default=512,
@@ -85,6 +114,9 @@ def command(**options: Any) -> None:
         tls_cert=cert,
         tls_key=key,
         heartbeat_interval=options["heartbeat_interval"],
+        gateway_url=options["gateway_url"],
+        forward_host=options["forward_host"],
+        forward_ports=options["forward_ports"],
         max_waiting_mib=options["max_waiting_mib"],
         access_log=options["access_log"],
         log_level=options["log_level"],

@@ -15,6 +15,10 @@ class ControlSettings:
         tls_cert, tls_key: PEM files; both or neither. Without them the port speaks cleartext.
         heartbeat_interval: seconds, told to our agents when they register.
         max_streams: live requests of one agent's lane.
+        gateway_url: WebSocket URL that Go agents are sent to after they registered, usually this port's /ws;
+            empty: they stay where they registered, which loses fewer features (reference protocol §9.1).
+        forward_host: address on which forwarded ports listen; whoever reaches it reaches what is forwarded.
+        forward_ports: first and last port of forwards; None: nothing is forwarded.
         max_waiting_mib: MiB kept for slow clients and agents, all together, before new requests are answered with 503.
         access_log: write a line for each request.
     """
@@ -27,6 +31,9 @@ class ControlSettings:
     tls_key: Path | None = None
     heartbeat_interval: float = 5.0
     max_streams: int = 8192
+    gateway_url: str = ""
+    forward_host: str = "127.0.0.1"
+    forward_ports: tuple[int, int] | None = (15000, 15999)
     max_waiting_mib: int = 512
     access_log: bool = True
     log_level: str = "info"

@@ -1,4 +1,4 @@
-"""Just enough X.509 to say when a certificate is valid; the TLS library never tells."""
+"""Just enough X.509 to say when a certificate is valid and who signed it; the TLS library never tells."""
 
 import base64
 import binascii
@@ -11,6 +11,9 @@ _SEQUENCE: Final = 0x30
 _VERSION: Final = 0xA0
 _UTC_TIME: Final = 0x17
 _GENERAL_TIME: Final = 0x18
+_BMP_STRING: Final = 0x1E
+_COMMON_NAME: Final = bytes((0x55, 0x04, 0x03))  # 2.5.4.3
+_ORGANISATION: Final = bytes((0x55, 0x04, 0x0A))  # 2.5.4.10
 
 
 class Validity(NamedTuple):
@@ -31,20 +34,52 @@ def first_validity(pem: bytes) -> Validity | None:
     if found is None:
         return None
     try:
-        return _validity(base64.b64decode(found.group(1)))
-    except (binascii.Error, ValueError, IndexError):
+        return validity_of(base64.b64decode(found.group(1)))
+    except (binascii.Error, ValueError):
         return None
 
 
-def _validity(der: bytes) -> Validity:
-    # RFC 5280 section 4.1: Certificate { tbs { [0] version?, serial, algorithm, issuer, validity …
+def validity_of(der: bytes) -> Validity | None:
+    """Return the validity of a certificate in DER, `None` if it cannot be read."""
+    try:
+        return _validity(der)
+    except (ValueError, IndexError):
+        return None
+
+
+def issuer_name(der: bytes) -> str:
+    """Return the issuer of a certificate in DER: common name and organisation; empty if it has none."""
+    names = {}
+    try:
+        _, issuer, _ = _fields(der, 0)
+        position = 0
+        while position < len(issuer):
+            _, relative, position = _element(issuer, position)
+            _, pair, _ = _element(relative, 0)
+            _, kind, value_at = _element(pair, 0)
+            tag, value, _ = _element(pair, value_at)
+            names[kind] = value.decode("utf-16-be" if tag == _BMP_STRING else "utf-8", "replace")
+    except (ValueError, IndexError):
+        return ""
+    found = [names[kind] for kind in (_COMMON_NAME, _ORGANISATION) if names.get(kind)]
+    return ", ".join("".join(c if c.isprintable() else "?" for c in name)[:128] for name in found)
+
+
+def _fields(der: bytes, skip: int) -> tuple[int, bytes, int]:
+    """Return the issuer (`skip` 0) or what follows it.
+
+    RFC 5280 section 4.1: Certificate { tbs { [0] version?, serial, algorithm, issuer, validity …
+    """
     _, certificate, _ = _element(der, 0)
     _, tbs, _ = _element(certificate, 0)
     tag, _, position = _element(tbs, 0)
-    skip = 3 if tag == _VERSION else 2
-    for _ in range(skip):
+    for _ in range((2 if tag == _VERSION else 1) + skip):
         _, _, position = _element(tbs, position)
-    tag, validity, _ = _element(tbs, position)
+    return _element(tbs, position)
+
+
+def _validity(der: bytes) -> Validity:
+    tag, validity, _ = _fields(der, 1)
     if tag != _SEQUENCE:
         raise ValueError("no validity")
     first_tag, first, position = _element(validity, 0)

@@ -1,34 +1,18 @@
 """A small JSON client for the program's own calls: one request per connection, typed answers."""
 
-import asyncio
-import ssl
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
-from urllib.parse import quote
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final, TypeVar
 
-import httptools
 import msgspec
 
-from pipeops.http1.tls import TlsConfigError, describe_ssl_error
 from pipeops.kube.config import KubeAccess
-from pipeops.kube.errors import (
-    KubeAnswerError,
-    KubeConfigError,
-    KubeUnreachable,
-    NotFound,
-    Unauthorized,
-    status_error,
-)
+from pipeops.kube.errors import KubeAnswerError, NotFound, Unauthorized
+from pipeops.kube.transport import JSON, Connect, Request, Transport
 from pipeops.runtime.clock import Clock
 
 T = TypeVar("T")
-Connect = Callable[
-    [str, int, ssl.SSLContext | None, str],
-    Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]],
-]
 
-_MAX_ANSWER: Final = 16 * 1024 * 1024
-_READ: Final = 64 * 1024
 _REVIEW_VERSIONS: Final = ("v1", "v1beta1", "v1alpha1")
 
 
@@ -59,11 +43,6 @@ class AccessQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""
 
 
-class _Status(msgspec.Struct, rename="camel"):
-    reason: str | None = None
-    message: str | None = None
-
-
 class _ReviewStatus(msgspec.Struct, rename="camel"):
     user_info: UserInfo = msgspec.field(default_factory=UserInfo)
 
@@ -78,25 +57,6 @@ class _AccessStatus(msgspec.Struct):
 
 class _AccessReview(msgspec.Struct):
     status: _AccessStatus
-
-
-class _Answer:
-    """Collects one HTTP answer; the callbacks are llhttp's."""
-
-    def __init__(self) -> None:
-        self.body = bytearray()
-        self.complete = False
-        self.retry_after: float | None = None
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"retry-after" and value.isdigit():
-            self.retry_after = float(value[:9])
-
-    def on_body(self, body: bytes) -> None:
-        self.body += body
-
-    def on_message_complete(self) -> None:
-        self.complete = True
 
 
 class KubeClient:
@@ -114,8 +74,7 @@ class KubeClient:
         self._access = access
         self._timeout = timeout
         self._clock = clock or Clock()
-        self._connect = connect or _direct(access)
-        self._context: tuple[int, ssl.SSLContext | None] | None = None
+        self._transport = Transport(access, connect)
 
     async def version(self) -> Version:
         """Ask for the server's version; needs no rights. Raises `KubeError`."""
@@ -150,13 +109,29 @@ class KubeClient:
         review = await self.post(path, body, _AccessReview)
         return review.status.allowed
 
-    async def get(self, path: str, kind: type[T]) -> T:
+    async def get(self, path: str, kind: type[T], *, accept: str = JSON) -> T:
         """GET `path` and decode the answer as `kind`. Raises `KubeError`."""
-        return _decode(await self.request("GET", path), kind, path)
+        return decode(await self._call(Request("GET", path, accept=accept)), kind, path)
 
     async def post(self, path: str, body: object, kind: type[T]) -> T:
         """POST `body` as JSON and decode the answer as `kind`. Raises `KubeError`."""
-        return _decode(await self.request("POST", path, msgspec.json.encode(body)), kind, path)
+        request = Request("POST", path, msgspec.json.encode(body))
+        return decode(await self._call(request), kind, path)
+
+    async def put(self, path: str, body: object, kind: type[T]) -> T:
+        """PUT `body` as JSON and decode the answer as `kind`. Raises `KubeError`."""
+        request = Request("PUT", path, msgspec.json.encode(body))
+        return decode(await self._call(request), kind, path)
+
+    async def patch(self, path: str, body: object, kind: type[T], *, content_type: str) -> T:
+        """PATCH `body`, whose kind of patch is `content_type`, and decode the answer. Raises `KubeError`."""
+        request = Request("PATCH", path, msgspec.json.encode(body), content_type)
+        return decode(await self._call(request), kind, path)
+
+    async def delete(self, path: str, options: object = None) -> None:
+        """DELETE `path` with `DeleteOptions`. Raises `KubeError`, `NotFound` included."""
+        body = None if options is None else msgspec.json.encode(options)
+        await self._call(Request("DELETE", path, body))
 
     async def request(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """Send one request and return the body of a 2xx answer.
@@ -167,128 +142,57 @@ class KubeClient:
         Raises:
             KubeError: see `pipeops.kube.errors`.
         """
+        return bytes(await self._call(Request(method, path, body)))
+
+    async def fetch(self, path: str, *, seconds: float | None = None) -> bytearray:
+        """GET `path` undecoded, within `seconds` (default: the client's). Raises `KubeError`."""
+        return await self._call(Request("GET", path), seconds)
+
+    async def lines(self, path: str, *, silence: float) -> AsyncGenerator[bytes, None]:
+        """GET `path` and yield the answer's lines as they come; a pause of `silence` seconds is an error.
+
+        Leave early with `aclosing`, which closes the connection. Raises `KubeError`.
+        """
         credentials = self._access.credentials
         refused = False
         while True:
-            if credentials.needs_refresh(self._clock.monotonic()):
-                await credentials.refresh()
+            await self._refresh()
+            lines = self._transport.lines(
+                Request("GET", path), seconds=self._timeout, silence=silence
+            )
+            async with aclosing(lines):
+                try:
+                    async for line in lines:
+                        yield line
+                except Unauthorized:
+                    credentials.invalidate()
+                    if refused or not credentials.needs_refresh(self._clock.monotonic()):
+                        raise
+                    refused = True
+                else:
+                    return
+
+    async def _call(self, request: Request, seconds: float | None = None) -> bytearray:
+        credentials = self._access.credentials
+        refused = False
+        while True:
+            await self._refresh()
             try:
-                return await self._once(method, path, body)
+                return await self._transport.fetch(request, seconds=seconds or self._timeout)
             except Unauthorized:
                 credentials.invalidate()
                 if refused or not credentials.needs_refresh(self._clock.monotonic()):
                     raise
                 refused = True
 
-    async def _once(self, method: str, path: str, body: bytes | None) -> bytes:
-        access = self._access
-        head = self._head(method, path, body)
-        try:
-            async with asyncio.timeout(self._timeout):
-                reader, writer = await self._connect(
-                    access.host, access.port, self._ssl_context(), access.server_name
-                )
-                try:
-                    writer.write(head + (body or b""))
-                    status, answer = await _read_answer(reader)
-                finally:
-                    writer.close()
-        except TimeoutError as error:
-            raise KubeUnreachable(
-                f"the API server {access.url} did not answer within {self._timeout:g} s"
-            ) from error
-        except ssl.SSLError as error:
-            raise KubeUnreachable(
-                f"no TLS connection to the API server {access.url}: {describe_ssl_error(error)}"
-            ) from error
-        except OSError as error:
-            raise KubeUnreachable(
-                f"cannot reach the API server {access.url}: {error.strerror or error}"
-            ) from error
-        if 200 <= status < 300:
-            return bytes(answer.body)
-        said = _status_of(answer.body)
-        raise status_error(
-            status,
-            said.reason or "Unknown",
-            (said.message or "no explanation")[:1000],
-            retry_after=answer.retry_after,
-        )
-
-    def _head(self, method: str, path: str, body: bytes | None) -> bytes:
-        target = quote(self._access.base_path + path, safe="/?&=%:,+~@!$'()*;._-")
-        lines = [
-            f"{method} {target} HTTP/1.1",
-            f"Host: {self._access.authority}",
-            "Accept: application/json",
-            "User-Agent: pipeops",
-            "Connection: close",
-        ]
-        if body is not None:
-            lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-        head = "\r\n".join(lines).encode("ascii")
-        authorization = self._access.credentials.authorization()
-        if authorization is not None:
-            head += b"\r\nAuthorization: " + authorization
-        return head + b"\r\n\r\n"
-
-    def _ssl_context(self) -> ssl.SSLContext | None:
-        generation = self._access.credentials.generation
-        if self._context is None or self._context[0] != generation:
-            try:
-                self._context = (generation, self._access.ssl_context())
-            except TlsConfigError as error:
-                raise KubeConfigError(str(error)) from error
-        return self._context[1]
+    async def _refresh(self) -> None:
+        credentials = self._access.credentials
+        if credentials.needs_refresh(self._clock.monotonic()):
+            await credentials.refresh()
 
 
-def _direct(access: KubeAccess) -> Connect:
-    async def connect(
-        host: str, port: int, context: ssl.SSLContext | None, server_name: str
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if access.proxy_url:
-            raise KubeConfigError(f"{access.origin}: proxy-url is not supported here")
-        return await asyncio.open_connection(
-            host, port, ssl=context, server_hostname=server_name if context else None
-        )
-
-    return connect
-
-
-async def _read_answer(reader: asyncio.StreamReader) -> tuple[int, _Answer]:
-    answer = _Answer()
-    parser = httptools.HttpResponseParser(answer)
-    received = 0
-    try:
-        while not answer.complete:
-            data = await reader.read(_READ)
-            received += len(data)
-            if received > _MAX_ANSWER:
-                raise KubeAnswerError(f"the API server's answer is longer than {_MAX_ANSWER} bytes")
-            if not data:
-                return _at_end(parser, answer)
-            parser.feed_data(data)
-    except httptools.HttpParserError as error:
-        raise KubeAnswerError("what answers at the API server's address is not HTTP") from error
-    return parser.get_status_code(), answer
-
-
-def _at_end(parser: Any, answer: _Answer) -> tuple[int, _Answer]:
-    """Accept an answer that is delimited by the end of the connection."""
-    status = parser.get_status_code()
-    if status == 0 or not answer.body:
-        raise KubeUnreachable("the API server closed the connection before it answered")
-    return status, answer
-
-
-def _status_of(body: bytes | bytearray) -> _Status:
-    try:
-        return msgspec.json.decode(body, type=_Status)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _Status()
-
-
-def _decode(body: bytes, kind: type[T], path: str) -> T:
+def decode(body: bytes | bytearray | msgspec.Raw, kind: type[T], path: str) -> T:
+    """Decode an answer of `path`. Raises `KubeAnswerError`."""
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

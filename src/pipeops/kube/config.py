@@ -35,6 +35,9 @@ from pipeops.runtime.secrets import Secret
 SERVICE_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
+NO_CLUSTER: Final = "no cluster"  # origin of an access that leads nowhere
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubeAccess:
     """One API server, how to verify it, and the credential for it."""
@@ -141,6 +144,31 @@ def in_cluster(
 def is_in_cluster(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether this process runs in a pod."""
     return bool(environment.get("KUBERNETES_SERVICE_HOST"))
+
+
+def finds_kubeconfig(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether somebody means a kubeconfig to be used: the variable is set, or kubectl's own file exists."""
+    home = environment.get("HOME")
+    return bool(environment.get("KUBECONFIG")) or bool(
+        home and Path(home, ".kube", "config").exists()
+    )
+
+
+def no_cluster() -> KubeAccess:
+    """Return the access of an agent that runs without a cluster: every connection is refused at once."""
+    return KubeAccess(
+        host="127.0.0.1",
+        port=0,  # nobody can listen there
+        tls=False,
+        base_path="",
+        server_name="",
+        ca=None,
+        insecure_skip_tls_verify=False,
+        proxy_url=None,
+        credentials=StaticCredentials(None, None),
+        namespace="default",
+        origin=NO_CLUSTER,
+    )
 
 
 def load_kubeconfig(

@@ -7,6 +7,7 @@ PipeOpsError
    ├─ CredentialError        a token file, certificate or exec plugin gives no credential   retryable
    ├─ KubeUnreachable        no connection, no TLS, no answer in time                       retryable
    ├─ KubeAnswerError        an answer that is not the Kubernetes API's
+   │  └─ AnswerTooLarge      more than was allowed for
    └─ ApiStatusError         the API server refused: status, reason, message
       ├─ Unauthorized 401 · Forbidden 403 · NotFound 404 · Conflict 409 · Gone 410
       ├─ TooManyRequests 429                                                                retryable
@@ -43,6 +44,10 @@ class KubeAnswerError(KubeError):
     """Something answered that does not speak the Kubernetes API."""
 
 
+class AnswerTooLarge(KubeAnswerError):
+    """An answer beyond its limit: ask for less at once."""
+
+
 class ApiStatusError(KubeError):
     """The API server answered with an error status."""
 
@@ -55,6 +60,11 @@ class ApiStatusError(KubeError):
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
+
+    @property
+    def too_new(self) -> bool:
+        """Whether we asked for a resource version the server has not reached (yet, or any more)."""
+        return self.status == 504 and "Too large resource version" in self.message
 
 
 class Unauthorized(ApiStatusError):

@@ -33,6 +33,7 @@ _SECRET_TEXT: Final = re.compile(
       \b(bearer|basic)\s+[\w\-.~+/=]{6,}                                     # credentials of a header
     | \bpipeops_[a-z]{1,2}_[\w\-]{16,}                                        # our own tokens
     | \beyJ[\w\-]{6,}\.[\w\-]{4,}(?:\.[\w\-]*)?                              # JSON web tokens
+    | \bK10[0-9a-f]{16,}::[\w:.\-]+                                           # join tokens of k3s
     | (?<=[?&;])(?:access_|refresh_|id_|auth_)?(?:token|password|secret|api_key|apikey)=[^&\s"']+
     | (?<=://)[^/\s:@"']*:[^/\s@"']+(?=@)                                    # user:password@host
     | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]*-----|\Z)

@@ -68,17 +68,41 @@ def integer(low: int, high: int) -> Parse:
     return parse
 
 
-def duration(low: float = 0.0, high: float = 86_400.0, *, unit: str = "s") -> Parse:
-    """Durations such as `500ms`, `30s`, `1m30s`, in seconds; a bare number counts in `unit`."""
+class Duration:
+    """Durations such as `500ms`, `30s`, `1m30s`, in seconds; a bare number counts in `unit`.
 
-    def parse(value: object) -> float:
+    `plain`: the setting is a number of that unit by tradition, so that a bare one needs no remark.
+    """
+
+    def __init__(
+        self, low: float = 0.0, high: float = 86_400.0, *, unit: str = "s", plain: bool = False
+    ) -> None:
+        self._low, self._high = low, high
+        self._unit = unit
+        self._plain = plain
+
+    def __call__(self, value: object) -> float:
+        """Parse; see `Parse`."""
+        low, high = self._low, self._high
         expected = f"a duration such as 500ms, 30s or 5m, from {low:g} s to {high:g} s"
-        seconds = _seconds(value, _UNITS[unit])
+        seconds = _seconds(value, _UNITS[self._unit])
         if seconds is None or not low <= seconds <= high:
             raise ValueError(expected)
         return seconds
 
-    return parse
+    def remark(self, value: object) -> str:
+        """Return what to say about a number without a unit, which other programs read as nanoseconds."""
+        bare = value.strip() if isinstance(value, str) else str(value)
+        if self._plain or not bare.replace(".", "", 1).isdigit() or float(bare) == 0:
+            return ""
+        return f"{bare} has no unit and is taken as {bare}{self._unit}; write the unit"
+
+
+def duration(
+    low: float = 0.0, high: float = 86_400.0, *, unit: str = "s", plain: bool = False
+) -> Duration:
+    """Return the parser `Duration`."""
+    return Duration(low, high, unit=unit, plain=plain)
 
 
 def choice(*words: str) -> Parse:

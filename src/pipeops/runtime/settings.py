@@ -7,7 +7,7 @@ A settings class is a `msgspec.Struct` whose fields carry a `Key`; adding a sett
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final, Generic, TypeVar
@@ -16,7 +16,7 @@ import msgspec
 
 from pipeops.errors import PipeOpsError
 from pipeops.runtime.redaction import redact_text
-from pipeops.runtime.setting_values import Parse, boolean, mapping, text
+from pipeops.runtime.setting_values import Duration, Parse, boolean, mapping, text
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -42,6 +42,10 @@ class Key:
     security: bool = False
     #: The value in words for `--help`; empty for booleans.
     placeholder: str = "TEXT"
+    #: Other names in files.
+    aliases: tuple[str, ...] = ()
+    #: Why it has no effect, if so; whoever sets it is told once.
+    inert: str = ""
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -97,6 +101,11 @@ class Loaded(Generic[S]):
     settings: S
     origins: dict[str, Origin]
     warnings: list[str]
+    #: The settings file that was read; empty if none.
+    file: str = ""
+
+
+Check = Callable[[dict[str, Any], Mapping[str, Origin]], Iterator[Problem]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,9 @@ class _Layers:
         except ValueError as error:
             shown = "" if key.secret else f", not {redact_text(repr(raw), 80)}"
             self.problems.append(Problem(key.name, origin.place, f"expected {error}{shown}"))
+            return
+        if isinstance(key.parse, Duration) and (remark := key.parse.remark(raw)):
+            self.warnings.append(f"{key.name} ({origin.place}): {remark}")
 
 
 def keys_of(kind: type[msgspec.Struct]) -> dict[str, Key]:
@@ -134,14 +146,17 @@ def keys_of(kind: type[msgspec.Struct]) -> dict[str, Key]:
     return result
 
 
-def load(
+def load(  # noqa: PLR0913 -- the layers, and what a program says about its keys
     kind: type[S],
     *,
     flags: Mapping[str, str],
     environment: Mapping[str, str],
     file: File | None,
     inert: Mapping[str, str] | None = None,
-    check: Callable[[dict[str, Any]], Iterator[Problem]] | None = None,
+    inert_variables: Mapping[str, str] | None = None,
+    check: Check | None = None,
+    excused: Callable[[str, Mapping[str, Any]], bool] = lambda _, __: False,
+    problems: Iterable[Problem] = (),
 ) -> Loaded[S]:
     """Build `kind` from all layers.
 
@@ -151,17 +166,21 @@ def load(
         environment: the process's variables; empty ones count as unset.
         file: the settings file, if there is one.
         inert: prefixes of keys that are accepted without effect, each with the reason.
-        check: yields problems that concern several settings; gets values by attribute name, those
-            that could be parsed.
+        inert_variables: variables that are accepted without effect, each with the reason.
+        check: yields problems that concern several settings; gets values and origins by attribute
+            name, of those that could be parsed.
+        excused: says of a key's name, given the values, that a wrong value of it is only warned about.
+        problems: what was wrong before, to be told with the rest.
 
     Raises:
         SettingsError: with all problems of all layers.
     """
     keys = keys_of(kind)
-    layers = _Layers()
+    layers = _Layers(problems=list(problems))
     if file is not None:
         _from_file(layers, keys, file, inert or {})
     _from_environment(layers, keys, environment)
+    _without_effect(layers, keys, environment, inert_variables or {})
     for attribute, raw in flags.items():
         key = keys[attribute]
         if not raw.strip() and key.parse is not boolean:
@@ -169,12 +188,40 @@ def load(
         else:
             layers.take(attribute, key, raw, Origin(Rank.FLAG, key.flag))
     values = {attribute: value for attribute, (value, _) in layers.found.items()}
-    if check is not None:
-        layers.problems.extend(check(values))
-    if layers.problems:
-        raise SettingsError(layers.problems)
     origins = {attribute: origin for attribute, (_, origin) in layers.found.items()}
+    if check is not None:
+        layers.problems.extend(check(values, origins))
+    mild = [problem for problem in layers.problems if excused(problem.key, values)]
+    if len(mild) < len(layers.problems):
+        raise SettingsError(layers.problems)
+    layers.warnings += [f"{problem}; it is ignored" for problem in mild]
+    _inert_ones(layers, keys, values, defaults_of(kind))
     return Loaded(kind(**values), origins, layers.warnings)
+
+
+def _inert_ones(
+    layers: _Layers, keys: dict[str, Key], values: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> None:
+    """Say in one line which settings somebody changed to no effect."""
+    given = sorted(
+        keys[attribute].name
+        for attribute, value in values.items()
+        if keys[attribute].inert and value != defaults[attribute]
+    )
+    if given:
+        layers.warnings.append(f"accepted without effect: {', '.join(given)}")
+
+
+def _without_effect(
+    layers: _Layers,
+    keys: dict[str, Key],
+    environment: Mapping[str, str],
+    inert: Mapping[str, str],
+) -> None:
+    read = {name for key in keys.values() for name in key.variables}
+    given = sorted(name for name in inert if environment.get(name, "").strip() and name not in read)
+    if given:
+        layers.warnings.append(f"variables without effect: {', '.join(given)}")
 
 
 def _from_environment(
@@ -227,7 +274,9 @@ def _from_file(layers: _Layers, keys: dict[str, Key], file: File, inert: Mapping
     if not isinstance(file.content, Mapping):
         layers.problems.append(Problem("(whole file)", file.path, "expected a mapping of settings"))
         return
-    by_name = {key.name: attribute for attribute, key in keys.items()}
+    by_name = {
+        name: attribute for attribute, key in keys.items() for name in (*key.aliases, key.name)
+    }
     whole = {key.name for key in keys.values() if key.parse is mapping}
     for name, raw in _flatten(file.content, "", whole, 0):
         attribute = by_name.get(name)
@@ -268,16 +317,24 @@ def _flatten(
             yield name, value
 
 
+def defaults_of(kind: type[msgspec.Struct]) -> dict[str, object]:
+    """Return each field's default by attribute name."""
+    return {
+        field.name: field.default
+        if field.default_factory is msgspec.NODEFAULT
+        else field.default_factory()
+        for field in msgspec.structs.fields(kind)
+    }
+
+
 def describe_default(value: object) -> str:
     """Return a default as `--help` shows it, empty if there is nothing to show."""
     if value is None or value == "" or value is False or value in ({}, ()):
         return ""
     if value is True:
         return "true"
-    return (
-        f"{value:g}"
-        if isinstance(value, float)
-        else text(value)
-        if isinstance(value, int)
-        else str(value)
-    )
+    if isinstance(value, float):
+        return f"{value:g}s"  # every fraction among settings is a duration
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={item}" for name, item in value.items())
+    return text(value) if isinstance(value, int) else str(value)

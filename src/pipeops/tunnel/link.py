@@ -97,11 +97,15 @@ class TunnelLink:
         """The WebSocket is up."""
         return self._socket is not None
 
-    def start_session(self) -> Session:
-        """Begin multiplexing: from here on binary messages are the session's bytes."""
+    def header(self, name: str) -> str | None:
+        """A header of the peer's 101 answer, if we dialled."""
+        return self._socket.header(name) if self._socket is not None else None
+
+    def start_session(self, limits: Limits | None = None) -> Session:
+        """Begin multiplexing, under `limits` if given: from here on binary messages are the session's bytes."""
         self.session = Session(
             self._role,
-            self._limits,
+            limits or self._limits,
             accept=self._accept,
             wake=self._wake,
             hurry=self._flush_early,

@@ -33,6 +33,11 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def is_full(self) -> bool:
+        """What is submitted now waits."""
+        return self._link.is_paused or bool(self._waiting)
+
     def submit(self, writer: Writer) -> None:
         """`writer` has something to send."""
         if self._waiting or not self._send_all(writer):

@@ -34,6 +34,8 @@ type agent struct {
 
 	bodies   map[string]*io.PipeWriter
 	bodiesMu sync.Mutex
+	relays   map[string]*relay
+	relaysMu sync.Mutex
 }
 
 func newAgent(o options) *agent {
@@ -48,6 +50,7 @@ func newAgent(o options) *agent {
 			},
 		},
 		bodies: map[string]*io.PipeWriter{},
+		relays: map[string]*relay{},
 	}
 }
 
@@ -126,6 +129,12 @@ func (a *agent) dispatch(m message, done chan struct{}) {
 		}
 	case "proxy_request":
 		a.proxyRequest(m)
+	case "proxy_websocket_start", "ws_start":
+		a.startRelay(m)
+	case "proxy_websocket_data", "ws_data":
+		a.relayData(m)
+	case "proxy_websocket_close", "ws_close":
+		a.relayClose(m)
 	case "proxy_request_chunk":
 		a.bodyChunk(m)
 	case "proxy_request_stream_end":

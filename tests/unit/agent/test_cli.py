@@ -53,13 +53,13 @@ def test_token_on_standard_input(monkeypatch):
 def test_wrong_settings_exit_2_and_name_every_problem(capsys):
     assert cli.main(["--port", "x", "--pipeops-url", "nope"], never) == 2
     err = capsys.readouterr().err
-    assert "2 setting(s)" in err
+    assert "3 setting(s)" in err
     assert "agent.port (--port): expected a whole number" in err
     assert "pipeops.api_url (--pipeops-url)" in err
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("argv", [["--nope"], ["status"], ["--port"], ["--pipeops"]])
+@pytest.mark.parametrize("argv", [["--nope"], ["restart"], ["--port"], ["--pipeops"]])
 def test_wrong_arguments_exit_2_in_two_lines(capsys, argv):
     with pytest.raises(SystemExit) as caught:
         cli.main(argv, never)
@@ -87,6 +87,23 @@ def test_errors_become_exit_codes(capsys, error, code, words):
     assert words in err
     assert ("Traceback" in err) is isinstance(error, ZeroDivisionError)
     assert "tok" not in err.replace("token", "")
+
+
+def test_run_is_the_word_for_no_word():
+    assert cli.main(["run", *GOOD], lambda _: 5) == 5
+
+
+@pytest.mark.parametrize("name", list(cli.COMMANDS))
+def test_every_command_exists_and_has_help(capsys, name):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([*name, "--help"], never)
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: pipeops-agent")
+
+
+def test_a_command_returns_its_code(capsys):
+    assert cli.main(["config", "check", "/no/such"], never) == 2
+    assert cli.main(["version"], never) == 0
 
 
 def test_help_and_version(capsys):

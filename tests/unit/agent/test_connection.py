@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
-from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection, Identity
+from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection
 from pipeops.agent.control_plane import ControlPlaneError, ControlPlaneUrl, RegistrationRefused
+from pipeops.agent.introduction import Identity
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
-from pipeops.protocol.messages.heartbeat import HeartbeatMetadata
+from pipeops.protocol.messages.heartbeat import Heartbeat, HeartbeatMetadata
 from pipeops.protocol.messages.negotiation import (
-    FEATURES_HEADER,
     LANE_HEADER,
     SESSION_HEADER,
     Feature,
@@ -34,11 +34,6 @@ NO_WAIT = ConnectionTimes(refused=0.0, lane=0.0, heartbeat=3600.0)
 
 class Socket(RecordingSocket):
     """A dialled socket with the headers of its 101 answer."""
-
-    features: str | None = OURS
-
-    def header(self, name: str) -> str | None:
-        return self.features if name == FEATURES_HEADER else None
 
 
 class ControlPlane:
@@ -84,13 +79,23 @@ class FakeFacts:
 
     def __init__(self) -> None:
         self.asked: list[tuple[bool, bool]] = []
+        self.cluster_id: str | UnsetType = UNSET
+        self.figures = 0
+        self.success: Any = None
 
     async def register_payload(self, *, native: bool, send_token: bool) -> Register:
         self.asked.append((native, send_token))
-        return Register(agent_id="a", k8s_service_token="secret" if send_token else UNSET)
+        token = "secret" if send_token else UNSET
+        return Register(agent_id="a", cluster_id=self.cluster_id, k8s_service_token=token)
 
-    def heartbeat_metadata(self) -> HeartbeatMetadata:
-        return HeartbeatMetadata(agent_version="1")
+    def registered(self, success: Any) -> None:
+        self.success = success
+
+    def forget_registration(self) -> None:
+        self.cluster_id = UNSET
+
+    def heartbeat_metadata(self, *, native: bool) -> HeartbeatMetadata:
+        return HeartbeatMetadata(agent_version="1", k8s_pods=self.figures)
 
 
 class NoJson:
@@ -122,7 +127,7 @@ class Bench:
             NoJson(),
             limits=Limits(),
             ssl_context=lambda: None,
-            proxy=None,
+            proxy=lambda _: None,
             backoff=self.backoff,
             wall=lambda: NOW,
             times=times,
@@ -354,6 +359,98 @@ async def test_what_happens_is_observed() -> None:
     await bench.stop()
     assert observed.connection.state.value == "disconnected"
     assert not observed.tunnel.up
+
+
+async def test_the_older_of_two_processes_of_one_instance_says_why_and_stops() -> None:
+    bench = Bench()
+    socket = await bench.registered()
+    bench.cp.refusal = {"error": "a newer process is connected", "x_code": "superseded"}
+    socket.abort("replaced by a newer connection of the same agent instance")
+    await turns(20)
+    bench.cp.answer_registration()
+    with pytest.raises(RegistrationRefused, match="a newer process is connected"):
+        await bench.task
+
+
+async def test_it_drains_says_goodbye_and_dials_no_more() -> None:
+    bench = Bench()
+    socket = await bench.registered()
+    say(socket, "gateway_hello", {"use_yamux": True})
+    busy = [3, 2, 1]
+    await bench.connection.drain(5.0, lambda: busy.pop() if busy else 0)
+    assert busy == []
+    beats = [m for m in socket.messages() if m.type == "heartbeat"]
+    assert b'"status":"disconnected"' in bytes(beats[-1].payload)
+    assert socket.closed == (1000, "the agent has stopped")
+    await turns(20)
+    assert len(bench.cp.sockets) == 1, "nothing is dialled after that"
+    assert not bench.task.done()
+    assert bench.connection.stopping
+    await bench.stop()
+
+
+async def test_streams_that_never_end_do_not_hold_the_stop_up() -> None:
+    bench = Bench()
+    await bench.registered()
+    await bench.connection.drain(0.01, lambda: 1)
+    await turns(5)
+    await bench.stop()
+
+
+async def test_without_the_tunnel_it_registers_and_sends_heartbeats_only() -> None:
+    bench = Bench(tunnel_enabled=False)
+    socket = await bench.registered()
+    say(socket, "gateway_hello", {"use_yamux": True})
+    await turns(2)
+    bench.connection._heartbeats(bench.connection.lanes[0], 1.0).send(None)
+    beats = [m for m in socket.messages() if m.type == "heartbeat"]
+    assert [b'"tunnel_status":"disconnected"' in bytes(beat.payload) for beat in beats] == [
+        True
+    ] * 2
+
+
+async def beats(bench: Bench) -> list[Any]:
+    """Metadata of the heartbeats sent so far."""
+    socket = await bench.registered()
+    for figures in (1, 1, 1, 2, 2):
+        bench.facts.figures = figures
+        await turns(3)
+    return [
+        message.decode(Heartbeat).metadata
+        for message in socket.messages()
+        if message.type == "heartbeat"
+    ]
+
+
+async def test_our_control_plane_hears_figures_when_they_change() -> None:
+    bench = Bench(ConnectionTimes(heartbeat=0.0))
+    told = [each for each in await beats(bench) if each is not None]
+    assert [each.k8s_pods for each in told] == [0, 1, 2]
+    await bench.stop()
+
+
+async def test_other_control_planes_hear_all_of_them_every_time() -> None:
+    bench = Bench(ConnectionTimes(heartbeat=0.0))
+    bench.cp.features = None
+    told = await beats(bench)
+    assert len(told) > 5
+    assert None not in told
+    await bench.stop()
+
+
+async def test_a_refused_claim_of_an_earlier_registration_is_dropped_and_tried_anew() -> None:
+    bench = Bench()
+    bench.facts.cluster_id = "c-of-another-control-plane"
+    bench.cp.refusal = {"error": "cluster not known", "x_code": "invalid"}
+    await turns(10)
+    assert bench.cp.answer_registration().cluster_id == "c-of-another-control-plane"
+    await turns(20)
+    bench.cp.refusal = None
+    assert bench.cp.answer_registration().cluster_id is UNSET
+    await turns(10)
+    assert bench.connection.registered
+    assert bench.facts.success.cluster_id == "c1"
+    await bench.stop()
 
 
 @pytest.mark.parametrize("turn", range(6))

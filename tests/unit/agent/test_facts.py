@@ -7,10 +7,12 @@ import pytest
 from msgspec import UNSET
 
 from pipeops import __version__
-from pipeops.agent.connection import Identity
 from pipeops.agent.facts import ClusterFacts
+from pipeops.agent.introduction import Identity
 from pipeops.kube.client import Version
 from pipeops.kube.errors import KubeError
+from pipeops.protocol.messages.heartbeat import Amounts, ClusterFigures, HeartbeatMetadata
+from pipeops.protocol.messages.registration import RegisterSuccess
 from pipeops.runtime.secrets import Secret
 from tests.support.clock import FakeClock
 
@@ -86,7 +88,7 @@ async def test_an_unreachable_api_server_does_not_keep_the_agent_from_registerin
     client.error = KubeError("down")
     register = await made.register_payload(native=True, send_token=False)
     assert register.k8s_version == ""
-    assert made.heartbeat_metadata().k8s_version is UNSET
+    assert made.heartbeat_metadata(native=True).k8s_version is UNSET
 
 
 async def test_a_silent_api_server_does_not_keep_the_agent_from_registering(
@@ -103,5 +105,66 @@ async def test_a_heartbeat_asks_nobody() -> None:
     made, client = facts()
     await made.register_payload(native=True, send_token=False)
     asked = client.asked
-    assert made.heartbeat_metadata().k8s_version == "v1.36.1"
+    assert made.heartbeat_metadata(native=True).k8s_version == "v1.36.1"
     assert client.asked == asked
+
+
+class FakeObserver:
+    """Knows what the test says."""
+
+    kubernetes_version = "v1.37.0"
+    metrics_available: bool | None = True
+    figures: ClusterFigures | None = ClusterFigures(
+        nodes=3,
+        pods=40,
+        allocatable=Amounts(cpu_milli=1000, memory_bytes=200),
+        used=Amounts(cpu_milli=250, memory_bytes=100),
+    )
+
+
+async def test_a_heartbeat_carries_the_observers_figures() -> None:
+    observer = FakeObserver()
+    made, _ = facts(observer=observer)
+    await made.register_payload(native=True, send_token=False)
+    told = made.heartbeat_metadata(native=True)
+    assert (told.k8s_nodes, told.k8s_pods, told.k8s_version) == (3, 40, "v1.37.0")
+    assert (told.cpu_usage, told.memory_usage) == ("25%", "50%")
+    assert told.metrics_available is True
+    assert told.metrics_stale is UNSET
+    assert told.x_cluster == observer.figures
+    assert made.heartbeat_metadata(native=False).x_cluster is UNSET
+
+
+async def test_gaps_are_left_out_and_old_figures_are_marked() -> None:
+    observer = FakeObserver()
+    observer.figures = ClusterFigures(nodes=3, stale=["nodes"])
+    observer.metrics_available = None
+    made, _ = facts(observer=observer)
+    told = made.heartbeat_metadata(native=True)
+    assert (told.k8s_nodes, told.k8s_pods) == (3, UNSET)
+    assert (told.cpu_usage, told.metrics_available, told.metrics_stale) == ("0%", UNSET, True)
+
+
+async def test_a_replica_that_does_not_report_sends_versions_only() -> None:
+    observer = FakeObserver()
+    observer.figures = None
+    made, _ = facts(observer=observer)
+    told = made.heartbeat_metadata(native=True)
+    assert told == HeartbeatMetadata(agent_version=__version__, k8s_version="v1.37.0")
+
+
+async def test_a_registration_is_remembered_and_resumed_until_it_is_refused() -> None:
+    kept: list[dict[str, str]] = []
+    made, _ = facts(stored_cluster_id="c-old", remember=lambda **changes: kept.append(changes))
+    register = await made.register_payload(native=True, send_token=False)
+    assert register.cluster_id == "c-old"
+    assert register.metadata is not None
+    assert register.metadata["registration_mode"] == "resume"
+    made.registered(RegisterSuccess(cluster_id="c-new"))
+    made.registered(RegisterSuccess(cluster_id="c-new", gateway_ws_url="wss://g"))
+    assert kept == [{"cluster_id": "c-new"}, {"cluster_id": "c-new", "gateway_ws_url": "wss://g"}]
+    made.forget_registration()
+    register = await made.register_payload(native=True, send_token=False)
+    assert register.cluster_id is UNSET
+    assert register.metadata is not None
+    assert register.metadata["registration_mode"] == "fresh"

@@ -6,17 +6,19 @@ from typing import Any
 
 import pytest
 
-from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused
+from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused, Superseded
 from pipeops.agent.lane import Lane
 from pipeops.agent.observed.agent import Observed
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
+from pipeops.protocol.messages.negotiation import Feature, format_features
 from pipeops.protocol.messages.registration import Register
 from tests.support.sockets import RecordingSocket
 from tests.support.turns import turns
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OURS = format_features(Feature)
 
 
 class NoJson:
@@ -98,6 +100,18 @@ async def test_hello_is_acknowledged_before_multiplexing_starts() -> None:
     assert made.multiplexing.is_set()
     say(made, "gateway_hello", {"use_yamux": True})
     assert socket.types() == []
+
+
+@pytest.mark.parametrize(("features", "careful"), [(None, True), (OURS, False)])
+async def test_only_our_own_control_plane_is_not_taken_for_hashicorp_yamux(
+    features: str | None, careful: bool
+) -> None:
+    made, socket, _ = lane()
+    socket.features = features
+    say(made, "gateway_hello", {"use_yamux": True})
+    assert made.link.session is not None
+    limits = made.link.session.limits
+    assert (limits.acknowledge_at_once, limits.finish_alone) == (careful, careful)
 
 
 async def test_hello_without_yamux_gets_no_answer() -> None:
@@ -202,3 +216,20 @@ async def test_a_stream_with_bytes_and_no_window_is_stalled() -> None:
     session.data_to_send()
     assert (made.figures().streams, made.figures().stalled) == (1, 1)
     assert made.figures().waiting_bytes == 10
+
+
+async def test_going_away_needs_a_session_and_refuses_new_streams() -> None:
+    made, _, _ = lane()
+    made.go_away()
+    say(made, "gateway_hello", {"use_yamux": True})
+    made.go_away()
+    session = made.link.session
+    assert session is not None
+    assert session.terminated is None
+
+
+async def test_a_newer_process_of_the_instance_is_told_apart_from_other_refusals() -> None:
+    made, _, _ = lane()
+    say(made, "error", {"error": "newer", "x_code": "superseded"})
+    made.link.abort("gone")
+    assert isinstance(made.failure, Superseded)

@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import pytest
 
@@ -134,7 +135,8 @@ timeouts: {websocket_ping: 5s}
     assert (settings.log_level, settings.log_output) == ("debug", "stdout")
     assert not settings.tunnel_enabled
     assert settings.ping_interval == 5
-    assert len(loaded.warnings) == 1
+    assert [line.split(":")[0] for line in loaded.warnings[1:]] == ["accepted without effect"]
+    assert loaded.warnings[0].startswith("upgrade.*")
 
 
 def test_log_level_variables_by_rank():
@@ -163,7 +165,7 @@ def test_files_are_found_where_the_go_agent_looks(tmp_path):
 def test_every_key_is_documented_and_unique():
     keys = list(keys_of(AgentSettings).values())
     assert len(keys) == len(AgentSettings.__struct_fields__)
-    assert all(key.help and key.name.count(".") in {1, 2} for key in keys)
+    assert all(key.help and key.name.count(".") in {1, 2, 3} for key in keys)
     assert len({key.name for key in keys}) == len(keys)
     variables = [name for key in keys for name in key.variables]
     assert len(set(variables)) == len(variables)
@@ -171,3 +173,94 @@ def test_every_key_is_documented_and_unique():
 
 def test_settings_do_not_print_the_token():
     assert "'tok'" not in repr(read().settings)
+
+
+def test_the_example_of_the_repository_is_valid():
+    example = Path(__file__).resolve().parents[3] / "config.example.yaml"
+    loaded = read(config=str(example), PIPEOPS_API_URL="", PIPEOPS_CLUSTER_NAME="")
+    settings = loaded.settings
+    assert settings.cluster_name == "my-cluster"
+    assert settings.port == 8080
+    assert settings.forwards[0].local_addr == "localhost:6443"
+    assert not [line for line in loaded.warnings if "unknown" in line]
+
+
+def test_every_wrong_value_of_every_layer_is_told_at_once(tmp_path):
+    path = tmp_path / "agent.yaml"
+    path.write_text("pipeops: {timeout: soon}\nlogging: {format: xml}\n")
+    told = refused(
+        {"port": "x"}, config=str(path), PIPEOPS_TOKEN="", PIPEOPS_RECONNECT_ENABLED="maybe"
+    )
+    for words in (
+        f"pipeops.timeout ({path}): expected a duration",
+        f"logging.format ({path}): expected one of",
+        "agent.port (--port): expected a whole number",
+        "pipeops.reconnect.enabled (PIPEOPS_RECONNECT_ENABLED): expected true or false",
+        "pipeops.token: it is required",
+    ):
+        assert words in told
+    assert "No such file" in (told := refused({"port": "x"}, config="/no/such"))
+    assert "agent.port" in told
+
+
+LISTENERS = '[{"name":"tcp-runner","port":5000,"protocol":"TCP"}]'
+
+
+def test_inline_json_replaces_the_files_list(tmp_path):
+    path = tmp_path / "agent.yaml"
+    path.write_text("gateway: {gateway_api: {listeners: [{name: a, port: 1}, {name: b, port: 2}]}}")
+    assert len(read(config=str(path)).settings.gateway_listeners) == 2
+    by_variable = read(config=str(path), GATEWAY_GWAPI_LISTENERS_JSON=LISTENERS)
+    assert by_variable.settings.gateway_listeners[0].name == "tcp-runner"
+    by_flag = read({"gateway_listeners": LISTENERS.replace("5000", "6000")})
+    assert by_flag.settings.gateway_listeners[0].port == 6000
+
+
+def test_wrong_json_stops_the_agent_only_if_the_gateway_is_on():
+    loaded = read(GATEWAY_GWAPI_LISTENERS_JSON="[{")
+    assert "it is ignored" in loaded.warnings[0]
+    assert "expected a list such as" in refused(
+        GATEWAY_GWAPI_LISTENERS_JSON="[{", GATEWAY_ENABLED="true"
+    )
+
+
+def test_an_unusable_gateway_is_a_warning_with_every_reason():
+    loaded = read(
+        GATEWAY_ENABLED="true",
+        GATEWAY_GATEWAY_API_ENABLED="true",
+        GATEWAY_GWAPI_TCP_ROUTES_JSON='[{"name": "r", "sectionName": "x", "backendRefs": []}]',
+    )
+    (line,) = [line for line in loaded.warnings if "cannot be made" in line]
+    assert "listener is required" in line
+    assert "names no TCP listener" in line
+    assert "neither" in " ".join(read(GATEWAY_ENABLED="1").warnings)
+
+
+def test_names_of_todays_code_and_of_the_documentation_both_work(tmp_path):
+    path = tmp_path / "agent.yaml"
+    path.write_text(
+        "gateway: {environment: {mode: single-vm, vmIP: 192.0.2.10}}\n"
+        "timeouts: {websocketping: 5s}\nagent: {gateway_route_refresh_interval: 2}\n"
+    )
+    settings = read(config=str(path), PIPEOPS_ENABLE_INGRESS_SYNC="true").settings
+    assert (settings.gateway_environment, settings.gateway_vm_ip) == ("single-vm", "192.0.2.10")
+    assert settings.ping_interval == 5
+    assert settings.route_refresh_interval == 7200
+    assert settings.enable_ingress_sync
+
+
+def test_forwards_and_policy_are_checked():
+    loaded = read({"forwards": '[{"name": "api", "local_addr": "localhost:6443"}]'})
+    assert loaded.settings.forwards[0].local_addr == "localhost:6443"
+    assert "local_addr is host:port" in refused(
+        {"forwards": '[{"name": "x", "local_addr": "localhost"}]'}
+    )
+    assert "either file or config_map" in refused(
+        PIPEOPS_POLICY_FILE="p", PIPEOPS_POLICY_CONFIG_MAP="a/b"
+    )
+    assert "namespace/name" in refused(PIPEOPS_POLICY_CONFIG_MAP="b")
+
+
+def test_looking_needs_no_token():
+    loaded = load_settings({}, environment={"HOME": "/nonexistent"}, needs_token=False)
+    assert not loaded.settings.token

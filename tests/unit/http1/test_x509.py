@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeops.http1.x509 import certificate_count, first_validity
+from pipeops.http1.x509 import certificate_count, first_validity, issuer_name, validity_of
 
 
 def certificate(not_before: dt.datetime, not_after: dt.datetime) -> bytes:
@@ -40,3 +40,15 @@ def test_rubbish_is_none_never_an_error(data):
     pem = b"-----BEGIN CERTIFICATE-----\n" + base64.b64encode(data) + b"\n-----END CERTIFICATE-----"
     assert first_validity(pem) is None
     assert first_validity(data) is None
+
+
+def test_the_issuer_is_named():
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    der = base64.b64decode(b"".join(certificate(now, now).splitlines()[1:-1]))
+    assert issuer_name(der) == "x" * 60
+    assert validity_of(der) == (now, now)
+
+
+@given(st.binary(max_size=200))
+def test_rubbish_has_no_issuer(data):
+    assert isinstance(issuer_name(data), str)

@@ -22,6 +22,9 @@ class Writer:
     def close(self):
         self.closed = True
 
+    async def wait_closed(self):
+        assert self.closed
+
 
 class Server:
     """Answers each connection with the next of its scripted byte strings or errors."""
@@ -166,7 +169,7 @@ async def test_failures_say_which_hop_and_why(reply, kind, words):
 
 
 async def test_endless_answers_are_cut(monkeypatch):
-    monkeypatch.setattr("pipeops.kube.client._MAX_ANSWER", 100)
+    monkeypatch.setattr("pipeops.kube.transport.MAX_ANSWER", 100)
     with pytest.raises(errors.KubeAnswerError, match="longer than 100"):
         await client(Server(answer(200, b"x" * 1000))).version()
 

@@ -5,7 +5,14 @@ import shutil
 
 import pytest
 
-from pipeops.kube.config import in_cluster, is_in_cluster, load_kubeconfig
+from pipeops.kube.config import (
+    NO_CLUSTER,
+    finds_kubeconfig,
+    in_cluster,
+    is_in_cluster,
+    load_kubeconfig,
+    no_cluster,
+)
 from pipeops.kube.errors import KubeConfigError
 from pipeops.kube.exec_plugin import ExecPlugin
 from tests.support.certificates import Authority, write_kubeconfig
@@ -255,3 +262,14 @@ def test_which_file(tmp_path):
         load_kubeconfig(environment={"HOME": str(tmp_path)})
     with pytest.raises(KubeConfigError, match="No such file"):
         load_kubeconfig("/no/such")
+
+
+def test_without_a_cluster_every_connection_is_refused_at_once(tmp_path):
+    access = no_cluster()
+    assert (access.port, access.origin) == (0, NO_CLUSTER)
+    assert access.credentials.authorization() is None
+    assert not finds_kubeconfig({"HOME": str(tmp_path)})
+    assert finds_kubeconfig({"KUBECONFIG": "/no"})
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube" / "config").touch()
+    assert finds_kubeconfig({"HOME": str(tmp_path)})

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from pipeops.runtime.secrets import Secret
-from pipeops.runtime.setting_values import boolean, integer, mapping, secret, text
+from pipeops.runtime.setting_values import boolean, duration, integer, mapping, secret, text
 from pipeops.runtime.settings import (
     File,
     Key,
@@ -31,6 +31,12 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     ] = Secret("")
     ca: Annotated[str, Key("pipeops.tls.ca_file", text, "ca", "--ca-file", security=True)] = ""
     debug: Annotated[bool, Key("agent.debug", boolean, "d", "--debug")] = False
+
+
+class Inert(msgspec.Struct, frozen=True, kw_only=True):
+    x: Annotated[float, Key("a.x", duration(), "x", inert="gone")] = 0.0
+    y: Annotated[float, Key("a.y", duration(), "y")] = 0.0
+    renamed: Annotated[str, Key("a.new", text, "z", aliases=("a.oldname",))] = ""
 
 
 def read(content=None, flags=None, environment=None, **options):
@@ -132,10 +138,46 @@ def test_inert_sections_warn_once():
 
 
 def test_checks_between_settings_see_parsed_values():
-    def check(values):
-        yield Problem("agent", "", f"port is {values['port']}")
+    def check(values, origins):
+        yield Problem("agent", origins["port"].place, f"port is {values['port']}")
 
-    assert problems({"agent": {"port": 7}}, check=check) == ["agent: port is 7"]
+    assert problems({"agent": {"port": 7}}, check=check) == ["agent (f.yaml): port is 7"]
+
+
+def test_what_was_wrong_before_is_told_with_the_rest():
+    before = [Problem("--config", "", "no such file")]
+    told = problems(None, {"port": "x"}, problems=before)
+    assert told[0] == "--config: no such file"
+    assert told[1].startswith("agent.port (--port): expected")
+
+
+def test_an_excused_problem_only_warns():
+    loaded = read({"agent": {"port": "x"}}, excused=lambda key, _: key == "agent.port")
+    assert loaded.settings.port == 8080
+    assert "it is ignored" in loaded.warnings[0]
+
+
+def test_inert_settings_and_variables_are_told_in_one_line_each():
+    loaded = read(
+        {"agent": {"old": 1}, "times": {"wait": 5}},
+        environment={"OLD_ONE": "1", "OLD_TWO": "2", "OLD_THREE": ""},
+        inert={"agent.old": "gone"},
+        inert_variables={"OLD_ONE": "x", "OLD_TWO": "x", "OLD_THREE": "x"},
+    )
+    assert any(line == "variables without effect: OLD_ONE, OLD_TWO" for line in loaded.warnings)
+    given = load(
+        Inert, flags={}, environment={}, file=File("f", {"a": {"oldName": "2", "x": "1s"}})
+    )
+    assert given.settings.x == 1
+    assert given.settings.renamed == "2"
+    assert given.warnings == ["accepted without effect: a.x"]
+
+
+def test_a_bare_number_for_a_duration_is_seconds_and_is_said():
+    loaded = load(Inert, flags={}, environment={"A_Y": "30"}, file=None)
+    assert loaded.settings.y == 30
+    assert "30 has no unit and is taken as 30s" in loaded.warnings[0]
+    assert not load(Inert, flags={}, environment={"A_Y": "30s"}, file=None).warnings
 
 
 def test_odd_files():
@@ -156,7 +198,7 @@ def test_keys_and_defaults_for_help():
     assert list(keys_of(Sample)) == ["port", "name", "labels", "token", "ca", "debug"]
     assert [describe_default(value) for value in (8080, 0.5, "x", "", None, False, True, {})] == [
         "8080",
-        "0.5",
+        "0.5s",
         "x",
         "",
         "",

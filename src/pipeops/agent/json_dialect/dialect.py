@@ -4,17 +4,31 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
+from pipeops.agent.json_dialect.connections import LaneConnections
 from pipeops.agent.json_dialect.exchange import Pool
 from pipeops.agent.json_dialect.requests import Backend, LaneRequests
+from pipeops.agent.l4.connector import Connector
 from pipeops.agent.lane import Lane
+from pipeops.agent.policy.guard import PolicyGuard
 from pipeops.agent.proxy.identity import IdentityRule
+from pipeops.agent.services import ServiceRoutes
 from pipeops.protocol.messages.envelope import Envelope
-from pipeops.protocol.messages.payload import Payload
+from pipeops.protocol.messages.payload import MessageRejected, Payload
 from pipeops.protocol.messages.proxying import (
     ProxyCancel,
     ProxyRequestChunk,
     ProxyRequestPayload,
     ProxyRequestStreamEnd,
+)
+from pipeops.protocol.messages.relaying import (
+    ALIASES,
+    TcpClose,
+    TcpData,
+    TcpStart,
+    UdpData,
+    WebSocketClose,
+    WebSocketData,
+    WebSocketStart,
 )
 from pipeops.runtime.budget import Budget
 from pipeops.runtime.logs import get_logger
@@ -25,7 +39,9 @@ log = get_logger(__name__)
 MAX_WAITING = 64 * 1024 * 1024  # bytes of answers and bodies of all lanes together
 MAX_BUFFERED = 32 * 1024 * 1024  # one answer in one message; it is held several times while sent
 
-_TYPES = frozenset(
+_RELAYED = frozenset((WebSocketStart.TYPE, WebSocketData.TYPE, WebSocketClose.TYPE))
+_CONNECTIONS = frozenset((TcpStart.TYPE, TcpData.TYPE, TcpClose.TYPE, UdpData.TYPE))
+_REQUESTS = frozenset(
     (
         ProxyRequestPayload.TYPE,
         ProxyRequestChunk.TYPE,
@@ -33,6 +49,7 @@ _TYPES = frozenset(
         ProxyCancel.TYPE,
     )
 )
+_TYPES = _RELAYED | _CONNECTIONS | _REQUESTS
 
 
 class JsonDialect:
@@ -42,7 +59,7 @@ class JsonDialect:
     certificate of the agent: a request without credentials must reach the API server as nobody's.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - built once, by the composition root
         self,
         pool: Pool,
         identity: IdentityRule,
@@ -50,8 +67,11 @@ class JsonDialect:
         host: str,
         wall: Callable[[], datetime],
         base_path: bytes = b"",
+        policy: PolicyGuard | None = None,
         max_waiting: int = MAX_WAITING,
         max_buffered: int = MAX_BUFFERED,
+        services: ServiceRoutes | None = None,
+        connector: Connector | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._backend = Backend(
@@ -62,14 +82,18 @@ class JsonDialect:
             budget=Budget(max_waiting),
             max_buffered=max_buffered,
             wall=wall,
+            policy=policy,
             call_later=(loop or asyncio.get_running_loop()).call_later,
+            services=services,
         )
+        self._connector = connector
         self._lanes: dict[Lane, LaneRequests] = {}
 
     @property
     def live(self) -> int:
         """Requests under way."""
-        return sum(len(requests) for requests in self._lanes.values())
+        lanes = self._lanes.values()
+        return sum(len(lane) + len(lane.relays) + len(lane.connections or ()) for lane in lanes)
 
     @property
     def waiting(self) -> int:
@@ -78,7 +102,8 @@ class JsonDialect:
 
     def on_request(self, lane: Lane, message: Envelope) -> bool:
         """JsonRequests: one message."""
-        if message.type not in _TYPES:
+        kind = ALIASES.get(message.type, message.type)
+        if kind not in _TYPES:
             requests = self._lanes.get(lane)
             if requests is not None:
                 requests.skip_binary_body()
@@ -86,14 +111,28 @@ class JsonDialect:
         requests = self._of(lane)
         requests.skip_binary_body()
         try:
-            self._dispatch(requests, message)
+            self._dispatch(requests, kind, message)
+        except MessageRejected as error:
+            log.warning("message rejected", message_type=kind, reason=error.reason)
+            requests.broken(message, error.reason)
         except Exception:  # boundary: a bug of ours ends this request only
             log.exception("request failed", message_type=message.type)
             requests.broken(message)
         return True
 
-    def _dispatch(self, requests: LaneRequests, message: Envelope) -> None:
-        match message.type:
+    def _dispatch(self, requests: LaneRequests, kind: str, message: Envelope) -> None:
+        if kind in _CONNECTIONS:
+            if requests.connections is None:
+                raise MessageRejected("this agent carries no TCP or UDP in messages")
+            _dispatch_connection(requests.connections, kind, message)
+            return
+        match kind:
+            case WebSocketStart.TYPE:
+                requests.relays.start(message)
+            case WebSocketData.TYPE:
+                requests.relays.data(message)
+            case WebSocketClose.TYPE:
+                requests.relays.close(message)
             case ProxyRequestPayload.TYPE:
                 requests.request(message)
             case ProxyRequestChunk.TYPE:
@@ -121,9 +160,27 @@ class JsonDialect:
         requests = self._lanes.get(lane)
         if requests is None:
             outbox = Outbox(lane.link)
-            requests = self._lanes[lane] = LaneRequests(self._backend, _Sender(lane), outbox)
+            sender = _Sender(lane)
+            requests = self._lanes[lane] = LaneRequests(self._backend, sender, outbox)
+            services, connector = self._backend.services, self._connector
+            if services is not None and connector is not None:
+                requests.connections = LaneConnections(
+                    sender, outbox, self._backend.budget, connector, services.resolver
+                )
             lane.link.on_resumed.add(outbox.resume)
         return requests
+
+
+def _dispatch_connection(connections: LaneConnections, kind: str, message: Envelope) -> None:
+    match kind:
+        case TcpStart.TYPE:
+            connections.start(message)
+        case TcpData.TYPE:
+            connections.data(message)
+        case TcpClose.TYPE:
+            connections.close(message)
+        case _:
+            connections.datagram(message)
 
 
 class _Sender:

@@ -10,7 +10,7 @@ from pipeops.agent.proxy.upstream import AnswerStream, Discard, Exchange
 from pipeops.protocol.exchange.events import Aborted, BodyChunk, BodyEnd, ResponseHead
 from pipeops.protocol.exchange.native import PREFACE_BYTES, decode_preface
 from pipeops.protocol.exchange.pipeops import CHUNK_BYTES
-from pipeops.protocol.exchange.status import Hop
+from pipeops.protocol.exchange.status import Hop, status_body
 from pipeops.protocol.headers import Headers, without_hop_by_hop
 from pipeops.protocol.mux.sink import StreamSink
 from pipeops.runtime.budget import Budget
@@ -224,6 +224,29 @@ class JsonExchange:
         self._queued = 0
         self._queue.clear()
         self._on_over(self)
+
+
+class ServiceExchange(JsonExchange):
+    """A request to a Service: what the connection says of "the Kubernetes API server" is said of the Service."""
+
+    __slots__ = ("_service",)
+
+    def for_service(self, service: str) -> None:
+        """Name the Service in messages."""
+        self._service = service
+
+    def failed(self, code: int, message: str, hop: Hop) -> None:
+        """Exchange: the connection gave up, or the target is refused: that is an answer, not a failure."""
+        if code == 403 and not self.over and self._answer is not None and not self._head_seen:
+            answer = self._answer
+            body = status_body(403, message, hop=Hop.AGENT, request_id=self.request_id)
+            answer.take(ResponseHead(403, [(b"Content-Type", b"application/json")]))
+            answer.take(BodyChunk(body))
+            answer.take(BodyEnd())
+            self._finish()
+            return
+        named = message.replace("the Kubernetes API server", f"the service {self._service}")
+        self.fail(Aborted(code, named, Hop.SERVICE))
 
 
 def _fields(head: bytes) -> Headers:

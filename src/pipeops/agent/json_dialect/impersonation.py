@@ -10,8 +10,10 @@ _PREFIX = b"impersonate-"
 _EXTRA = b"impersonate-extra-"
 
 
-def check_impersonation(headers: Headers, rule: IdentityRule) -> None:
-    """Accept the Impersonate-* headers of a request, or say why not; without any there is nothing to check.
+def check_impersonation(headers: Headers, rule: IdentityRule) -> Principal | None:
+    """Accept the Impersonate-* headers of a request and return whom they name, or say why not.
+
+    Without any there is nothing to check and the user is not known: None.
 
     Raises:
         IdentityRefused: with a sentence for the user.
@@ -27,13 +29,17 @@ def check_impersonation(headers: Headers, rule: IdentityRule) -> None:
         found = True
         text = value.decode("utf-8", "replace")
         if lower == b"impersonate-user":
+            if user is not None:  # the API server reads the first, others may read the last
+                raise IdentityRefused("Impersonate-User is given twice")
             user = text
         elif lower == b"impersonate-group":
             groups.append(text)
         elif lower.startswith(_EXTRA):
             extra.append((unquote(lower[len(_EXTRA) :].decode("latin-1")).lower(), text))
     if not found:
-        return
+        return None
     if user is None:
         raise IdentityRefused("impersonation headers without Impersonate-User")
-    rule.check(Principal(user, tuple(groups), tuple(extra)))
+    principal = Principal(user, tuple(groups), tuple(extra))
+    rule.check(principal)
+    return principal

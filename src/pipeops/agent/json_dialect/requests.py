@@ -7,9 +7,15 @@ from datetime import datetime
 from functools import partial
 
 from pipeops.agent.json_dialect.answer import Answer, AnswerLane, BufferedAnswer, StreamedAnswer
-from pipeops.agent.json_dialect.exchange import JsonExchange, Pool
+from pipeops.agent.json_dialect.connections import LaneConnections
+from pipeops.agent.json_dialect.exchange import JsonExchange, Pool, ServiceExchange
 from pipeops.agent.json_dialect.impersonation import check_impersonation
+from pipeops.agent.json_dialect.relays import LaneRelays, RelayTargets
+from pipeops.agent.policy.guard import PolicyGuard, PolicyRefused, user_of
+from pipeops.agent.policy.rules import User
 from pipeops.agent.proxy.identity import IdentityRefused, IdentityRule
+from pipeops.agent.services import ServiceRoutes
+from pipeops.agent.targets import ServiceTarget, TargetRefused, check_names
 from pipeops.protocol.exchange.events import (
     Aborted,
     BodyChunk,
@@ -34,6 +40,7 @@ log = get_logger(__name__)
 
 MAX_REQUESTS = 1024  # under way on one lane
 MAX_SECONDS = 24 * 3600.0  # longest deadline that is obeyed; the Go agent's for WebSockets
+_KUBE_PATHS = (b"/api/", b"/apis/")
 _WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS"))
 
 
@@ -48,6 +55,8 @@ class Backend:
         base_path: path of the API server's URL, without a slash at its end.
         budget: bytes that answers and bodies may keep waiting, all together.
         max_buffered: largest answer given in one message.
+        policy: what the cluster allows; None for everything.
+        services: ways to Services; None: none are served.
     """
 
     pool: Pool
@@ -58,6 +67,8 @@ class Backend:
     max_buffered: int
     wall: Callable[[], datetime]
     call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle]
+    policy: PolicyGuard | None = None
+    services: ServiceRoutes | None = None
 
 
 class LaneRequests:
@@ -67,8 +78,16 @@ class LaneRequests:
         self._backend = backend
         self._lane = lane
         self._live: dict[str, JsonExchange] = {}
+        targets = RelayTargets(
+            pool=backend.pool,
+            host=backend.host,
+            base_path=backend.base_path,
+            identity=backend.identity,
+        )
+        self.relays = LaneRelays(targets, backend.budget, lane, outbox)
         self._awaiting_body: tuple[str, IncomingRequest] | None = None
         self.outbox = outbox
+        self.connections: LaneConnections | None = None
 
     def __len__(self) -> int:
         return len(self._live)
@@ -81,22 +100,67 @@ class LaneRequests:
         if not request_id:
             log.warning("proxy_request without request_id dropped")
             return
-        if request_id in self._live:
+        if request_id in self._live or request_id in self.relays:
             log.warning("proxy_request with the id of a live one dropped")
             return
         try:
             incoming = read_request(message.payload, now=self._backend.wall())
-            if incoming.service is not None:
-                raise MessageRejected("invalid service name: this agent serves no Services yet")
+            self._check_service(incoming)
             if incoming.body_follows and self._lane.multiplexed:
                 raise MessageRejected("body_binary beside a multiplexed session")
         except MessageRejected as error:
             self.reject(request_id, error.reason)
             return
+        if incoming.websocket:
+            self._open_websocket(request_id, incoming)
+            return
         if incoming.body_follows:
             self._awaiting_body = (request_id, incoming)
             return
         self._start(request_id, incoming, incoming.body)
+
+    def _check_service(self, incoming: IncomingRequest) -> None:
+        if incoming.service is None:
+            return
+        if self._backend.services is None:
+            raise MessageRejected("invalid service name: this agent serves no Services")
+        try:
+            check_names(ServiceTarget(*incoming.service))
+        except TargetRefused as refusal:
+            raise MessageRejected(str(refusal)) from refusal
+
+    def _open_websocket(self, request_id: str, incoming: IncomingRequest) -> None:
+        pool, host = self._way(incoming)
+        try:
+            if incoming.service is None and not incoming.head.target.startswith(_KUBE_PATHS):
+                raise MessageRejected("missing service routing information for WebSocket")
+            self._check(incoming)
+            self.relays.open(request_id, incoming, pool, host)
+        except (MessageRejected, IdentityRefused, PolicyRefused) as error:
+            reason = error.reason if isinstance(error, MessageRejected) else str(error)
+            self.reject(request_id, reason)
+
+    def _check(self, incoming: IncomingRequest) -> None:
+        """Whom it is for and, of the Kubernetes API, what it wants; Services are checked where they are resolved.
+
+        Raises:
+            IdentityRefused, PolicyRefused: with a sentence for the user.
+        """
+        backend, head = self._backend, incoming.head
+        principal = check_impersonation(head.headers, backend.identity)
+        if backend.policy is not None and incoming.service is None:
+            user = user_of(principal) if principal is not None else User(known=False)
+            backend.policy.check_request(head.method, head.target, user)
+
+    def _way(self, incoming: IncomingRequest) -> tuple[Pool, bytes]:
+        """Where a request goes, and the Host it names there."""
+        backend = self._backend
+        if incoming.service is None or backend.services is None:
+            return backend.pool, backend.host
+        target = ServiceTarget(*incoming.service)
+        route = backend.services.to(target, tls=incoming.service_tls)
+        host = f"{target.name}.{target.namespace}.svc.{backend.services.resolver.domain}"
+        return route, incoming.host or f"{host}:{target.port}".encode()
 
     def binary_body(self, data: bytes) -> bool:
         """The binary message behind a `body_binary` request; False if none is awaited."""
@@ -136,14 +200,16 @@ class LaneRequests:
         exchange = self._live.get(message.request_id or "")
         if exchange is not None:
             exchange.give_up(Aborted(502, "request cancelled", Hop.CONTROL_PLANE))
+        else:
+            self.relays.cancel(message.request_id or "")
 
-    def broken(self, message: Envelope) -> None:
-        """Handling a message failed because of a bug of ours."""
+    def broken(self, message: Envelope, reason: str = "internal error in the agent") -> None:
+        """Handling a message failed, because of a bug of ours unless another reason is given."""
         exchange = self._live.get(message.request_id or "")
         if exchange is not None:
-            exchange.give_up(Aborted(502, "internal error in the agent", Hop.AGENT))
+            exchange.give_up(Aborted(502, reason, Hop.AGENT))
         elif message.request_id:
-            self.reject(message.request_id, "internal error in the agent")
+            self.reject(message.request_id, reason)
 
     def reject(self, request_id: str, reason: str) -> None:
         """Answer something that was never started."""
@@ -154,24 +220,31 @@ class LaneRequests:
         """The lane is gone."""
         for exchange in list(self._live.values()):
             exchange.drop()
+        self.relays.lost()
+        if self.connections is not None:
+            self.connections.lost()
         self.outbox.close()
 
     # -- exchanges -------------------------------------------------------------------------
 
     def _start(self, request_id: str, incoming: IncomingRequest, body: bytes) -> None:
         backend, head = self._backend, incoming.head
-        exchange = JsonExchange(
+        pool, host = self._way(incoming)
+        of_service = incoming.service is not None
+        exchange = (ServiceExchange if of_service else JsonExchange)(
             request_id,
-            backend.pool,
+            pool,
             backend.budget,
             self._over,
             to_head_request=head.method == b"HEAD",
             body_to_come=incoming.streamed_body,
         )
+        if isinstance(exchange, ServiceExchange) and incoming.service is not None:
+            exchange.for_service(str(ServiceTarget(*incoming.service)))
         answer = self._answer(exchange, streamed=incoming.streamed_answer)
         try:
-            check_impersonation(head.headers, backend.identity)
-        except IdentityRefused as refusal:
+            self._check(incoming)
+        except (IdentityRefused, PolicyRefused) as refusal:
             self._refuse(request_id, answer, str(refusal))
             return
         if len(self._live) >= MAX_REQUESTS:
@@ -187,7 +260,9 @@ class LaneRequests:
                 min(seconds, MAX_SECONDS), partial(_timed_out, exchange, seconds)
             )
         length = None if incoming.streamed_body else len(body)
-        request = render(head, length, host=backend.host, base_path=backend.base_path)
+        base_path = b"" if of_service else backend.base_path
+        extra = b"X-Forwarded-Proto: https\r\n" if of_service and incoming.service_tls else b""
+        request = render(head, length, host=host, base_path=base_path, extra=extra)
         if length == 0:
             exchange.replay = request
         exchange.start(request + body, answer)
@@ -222,10 +297,13 @@ def _timed_out(exchange: JsonExchange, seconds: float) -> None:
     exchange.give_up(Aborted(504, f"no complete answer within {seconds:g} s", Hop.AGENT))
 
 
-def render(head: RequestHead, length: int | None, *, host: bytes, base_path: bytes) -> bytes:
-    """Request head as it goes to the API server; a `length` of None is a chunked body."""
+def render(
+    head: RequestHead, length: int | None, *, host: bytes, base_path: bytes, extra: bytes = b""
+) -> bytes:
+    """Request head as it goes to the server; a `length` of None is a chunked body."""
     lines = [b"%b %b%b HTTP/1.1\r\nHost: %b\r\n" % (head.method, base_path, head.target, host)]
     lines += [b"%b: %b\r\n" % header for header in head.headers]
+    lines.append(extra)
     if length is None:
         lines.append(b"Transfer-Encoding: chunked\r\n")
     elif length or head.method not in _WITHOUT_BODY:

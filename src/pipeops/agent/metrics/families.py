@@ -20,6 +20,9 @@ from pipeops.protocol.exchange.status import Hop
 #: Where the agent sees requests fail.
 HOPS: Final = frozenset((Hop.CONTROL_PLANE, Hop.AGENT, Hop.KUBE_API))
 
+#: `ForwardGrant.status` of a forward that is open.
+OPEN: Final = "listening"
+
 #: Why clients of local streams are dropped.
 DROPS: Final = ("slow", "stalled", "silent")
 
@@ -111,7 +114,7 @@ FAMILIES: Final[tuple[tuple[Metric, Read], ...]] = (
     ),
     (
         Metric("pipeops_tunnel_forwards_active", "gauge", "Open port forwards"),
-        _one(lambda s: len(s.observed.forwards())),
+        _one(lambda s: sum(row.get("status", OPEN) == OPEN for row in s.observed.forwards())),
     ),
     (
         Metric(

@@ -81,6 +81,13 @@ class Observed:
         self.routes: Rows = tuple
         self.features: dict[str, FeatureState] = {}
 
+    def disconnected(self, error: str) -> None:
+        """There is no connection, or none any more; without one before, a registration has failed."""
+        if not self.connection.connected:
+            self.connection.registration_failed(error)
+        self.connection.down(error)
+        self.heartbeats.disconnected()
+
     @property
     def operational(self) -> bool:
         """Connected and registered."""

@@ -6,9 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 
 import msgspec
+from msgspec import UNSET
 
 from pipeops.agent.observed.events import EventBus
 from pipeops.protocol.messages.envelope import format_time
+from pipeops.protocol.messages.registration import RegisterSuccess
 from pipeops.runtime.logs import get_logger
 from pipeops.runtime.redaction import redact_text
 
@@ -37,6 +39,21 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     status: str = ""
     workspace_id: str = ""
+
+
+def registration_of(success: RegisterSuccess) -> Registration:
+    """What an answer to `register` says; texts are cut."""
+
+    def text(value: object) -> str:
+        return "" if value is UNSET else str(value)[:256]
+
+    return Registration(
+        cluster_id=text(success.cluster_id),
+        cluster_uuid=text(success.cluster_uuid),
+        name=text(success.name),
+        status=text(success.status),
+        workspace_id=text(success.workspace_id),
+    )
 
 
 class Failure(msgspec.Struct, frozen=True):

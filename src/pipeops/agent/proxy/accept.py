@@ -8,6 +8,7 @@ from pipeops.agent.proxy.failure import Report, StreamFailure
 from pipeops.protocol.errors import RemoteProtocolError
 from pipeops.protocol.exchange.native import StreamHead, StreamKind, read_head
 from pipeops.protocol.exchange.status import Hop
+from pipeops.protocol.mux.sink import StreamSink
 from pipeops.protocol.mux.stream import Stream
 
 
@@ -20,6 +21,13 @@ class StreamHandler(Protocol):
         """Take over `failure.stream`: set its sink, return credit for `body`."""
 
 
+class Version1(Protocol):
+    """Serves streams that open with the version-1 header."""
+
+    def accept(self, stream: Stream) -> StreamSink:
+        """A sink that waits for the header."""
+
+
 _NOTHING: Final = memoryview(b"")
 
 Announce = Callable[[int, str, Hop, str], None]
@@ -28,8 +36,14 @@ Announce = Callable[[int, str, Hop, str], None]
 class StreamAcceptor:
     """Makes the first sink of every stream."""
 
-    def __init__(self, handlers: Mapping[StreamKind, StreamHandler], report: Report) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[StreamKind, StreamHandler],
+        report: Report,
+        version1: "Version1 | None" = None,
+    ) -> None:
         self._handlers = handlers
+        self._version1 = version1
         self._report = report
         self.accepted = 0
 
@@ -37,6 +51,12 @@ class StreamAcceptor:
         """A sink that waits for the stream's head."""
         self.accepted += 1
         return OpeningSink(self, stream, announce)
+
+    def accept_version1(self, stream: Stream, announce: Announce) -> StreamSink:
+        """A sink for a stream of a control plane that knows the version-1 header only."""
+        if self._version1 is not None:
+            return self._version1.accept(stream)
+        return self.accept(stream, announce)
 
     def opened(
         self,

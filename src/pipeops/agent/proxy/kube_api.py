@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeops.agent.policy.guard import PolicyGuard, PolicyRefused
 from pipeops.agent.proxy.failure import StreamFailure
 from pipeops.agent.proxy.identity import IdentityRefused, IdentityRule
 from pipeops.agent.proxy.pool import UpstreamPool
@@ -136,7 +137,9 @@ class KubeApiProxy:
         host: str,
         now: Callable[[], float],
         base_path: bytes = b"",
+        policy: PolicyGuard | None = None,
     ) -> None:
+        self._policy = policy
         self.pool = pool
         self.credentials = credentials
         self._identity = identity
@@ -178,7 +181,9 @@ class KubeApiProxy:
         stream = failure.stream
         try:
             method, target, rendered = self._read(head)
-        except IdentityRefused as refusal:
+            if self._policy is not None:
+                self._policy.check(method, target, head.principal)
+        except (IdentityRefused, PolicyRefused) as refusal:
             failure.fail(403, str(refusal), Hop.AGENT)
             return
         except (HeadError, RemoteProtocolError, ValueError) as error:

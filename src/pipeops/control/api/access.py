@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 from pipeops.control.api.problems import Problem
 from pipeops.control.api.services import ApiServices
 from pipeops.control.auth.errors import Unauthenticated
-from pipeops.control.auth.grants import Grant
+from pipeops.control.auth.grants import ClusterGrant, Grant
 from pipeops.control.store.records import Role
 
 
@@ -36,6 +36,12 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("DELETE", "/api/v1/clusters/{name}"): Access.ADMIN,
     ("POST", "/api/v1/clusters/{name}/tokens"): Access.ADMIN,
     ("DELETE", "/api/v1/clusters/{name}/tokens/{token_id}"): Access.ADMIN,
+    ("GET", "/api/v1/forwards"): Access.USER,
+    ("POST", "/api/v1/clusters/{name}/forwards"): Access.ADMIN,
+    ("DELETE", "/api/v1/clusters/{name}/forwards/{forward}"): Access.ADMIN,
+    ("GET", "/api/v1/tunnel/status"): Access.AGENT,
+    ("POST", "/api/v1/clusters/agent/register"): Access.AGENT,
+    ("POST", "/api/v1/clusters/agent/{cluster_id}/heartbeat"): Access.AGENT,
     ("GET", "/api/v1/tokens"): Access.ADMIN,
     ("POST", "/api/v1/tokens"): Access.ADMIN,
     ("DELETE", "/api/v1/tokens/{token_id}"): Access.ADMIN,
@@ -112,6 +118,11 @@ def _caller(request: Request) -> Grant:
     return grant
 
 
+def _cluster(request: Request) -> ClusterGrant:
+    grant: ClusterGrant = request.state.cluster_grant
+    return grant
+
+
 def _services(request: Request) -> ApiServices:
     services: ApiServices = request.app.state.services
     return services
@@ -119,6 +130,9 @@ def _services(request: Request) -> ApiServices:
 
 Caller = Annotated[Grant, Depends(_caller)]
 """The authenticated caller of a `USER` or `ADMIN` route."""
+
+Agent = Annotated[ClusterGrant, Depends(_cluster)]
+"""The cluster whose agent calls an `AGENT` route."""
 
 Services = Annotated[ApiServices, Depends(_services)]
 """What the handler works on."""

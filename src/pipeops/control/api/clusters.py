@@ -45,7 +45,7 @@ async def add_cluster(services: Services, caller: Caller, body: NewCluster) -> I
 
 async def show_cluster(services: Services, caller: Caller, name: str) -> ClusterDetailBody:
     """Show one cluster; administrators see its tokens."""
-    cluster = await _reachable(services, caller, name)
+    cluster = await reachable(services, caller, name)
     tokens = None
     if caller.role is Role.ADMIN:
         listed = await services.store.cluster_tokens.list(cluster.id)
@@ -55,11 +55,13 @@ async def show_cluster(services: Services, caller: Caller, name: str) -> Cluster
 
 async def remove_cluster(services: Services, caller: Caller, name: str) -> None:
     """Remove a cluster: its tokens count no longer and its agents are disconnected."""
-    await _reachable(services, caller, name)
+    await reachable(services, caller, name)
     cluster, token_ids = await services.store.clusters.remove(name)
     for token_id in token_ids:
         services.cluster_authenticator.revoke(token_id)
     ended = services.sessions.disconnect(cluster.id, "the cluster was removed")
+    if services.forwards is not None:
+        services.forwards.forget_cluster(cluster.id)
     _note("cluster removed", caller, cluster, sessions_ended=ended)
 
 
@@ -70,7 +72,7 @@ async def issue_cluster_token(
 
     It also lets an agent with a new identity take the place of the one that registered first.
     """
-    cluster = await _reachable(services, caller, name)
+    cluster = await reachable(services, caller, name)
     issued = await _issue(services, cluster, body.expires_in)
     if body.revoke_others:
         revoked = await services.store.cluster_tokens.revoke_all(cluster.id, keep=issued.token_id)
@@ -85,7 +87,7 @@ async def revoke_cluster_token(
     services: Services, caller: Caller, name: str, token_id: str
 ) -> None:
     """Revoke one token of a cluster and end the sessions that use it."""
-    cluster = await _reachable(services, caller, name)
+    cluster = await reachable(services, caller, name)
     await services.store.cluster_tokens.revoke(cluster.id, token_id)
     services.cluster_authenticator.revoke(token_id)
     _note("cluster token revoked", caller, cluster, revoked=token_id)
@@ -121,7 +123,7 @@ def install(app: FastAPI) -> None:
     )
 
 
-async def _reachable(services: ApiServices, caller: Grant, name: str) -> Cluster:
+async def reachable(services: ApiServices, caller: Grant, name: str) -> Cluster:
     """Return the cluster; one that the caller may not reach does not exist for it."""
     if caller.may_reach(name):
         try:

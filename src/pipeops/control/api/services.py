@@ -7,7 +7,10 @@ from typing import Protocol
 import msgspec
 
 from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
+from pipeops.control.forwards.ports import ForwardStatus
+from pipeops.control.store.forwards import Forward, WantedForward
 from pipeops.control.store.opening import Store
+from pipeops.runtime.secrets import Secret
 
 
 class ClusterConnection(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +45,29 @@ class SessionDirectory(Protocol):
         """Begin to close every session of a cluster; return how many there were."""
 
 
+class CredentialKeeper(Protocol):
+    """Remembers what agents of the PipeOps dialect reach their cluster's API with."""
+
+    async def registered(self, cluster_id: str, credential: str | None) -> Secret[str] | None:
+        """Note a credential; without one answer the last."""
+
+
+class ForwardDirectory(Protocol):
+    """Ports that lead into clusters."""
+
+    def status(self) -> list[ForwardStatus]:
+        """Every forward, by port."""
+
+    async def put(self, cluster_id: str, wanted: WantedForward) -> Forward:
+        """Add or change one."""
+
+    async def remove(self, cluster_id: str, name: str) -> None:
+        """Remove one."""
+
+    def forget_cluster(self, cluster_id: str) -> None:
+        """A cluster was removed."""
+
+
 async def always_ready() -> tuple[str, ...]:
     """Report nothing that would keep us from serving."""
     return ()
@@ -66,3 +92,5 @@ class ApiServices:
     version: str
     report: Callable[[str, Exception], None]
     readiness: Callable[[], Awaitable[tuple[str, ...]]] = always_ready
+    forwards: ForwardDirectory | None = None
+    credentials: CredentialKeeper | None = None

@@ -10,6 +10,7 @@ from pipeops.control.edge.l4_kube import L4Kube
 from pipeops.control.edge.pipeops_dialect.exchange import CallLater
 from pipeops.control.edge.pipeops_dialect.identity import UserRefused, check_principal
 from pipeops.control.edge.pipeops_dialect.lane import JsonLane
+from pipeops.control.edge.relay_kube import RelayKube
 from pipeops.control.sessions.registry import AgentInstance, Lane
 from pipeops.protocol.exchange.status import Hop
 from pipeops.runtime.budget import Budget
@@ -21,10 +22,6 @@ RETRY_AFTER = 1
 NO_CREDENTIAL = (
     "the agent of this cluster speaks the PipeOps dialect, in which the control plane must send a credential for the "
     "Kubernetes API, and the agent registered none; let it send its ServiceAccount token, or install pipeops-agent"
-)
-NO_UPGRADE = (
-    "exec, attach, cp and port-forward need a multiplexed tunnel, which this agent does not offer; "
-    "update it, or install pipeops-agent"
 )
 
 
@@ -43,6 +40,7 @@ class PipeOpsKube:
         self._budget = Budget(MAX_WAITING)
         self._json = JsonKube(call_later)
         self._raw = L4Kube(scope, now=now)
+        self._relay = RelayKube(call_later)
 
     def open(
         self,
@@ -73,8 +71,7 @@ class PipeOpsKube:
         if request.block.upgrade is None:
             return self._json.open(request, client, requests, credential, path, grant)
         if state is None:
-            client.fail(501, NO_UPGRADE, Hop.AGENT)
-            return None
+            return self._relay.open(request, client, requests, credential, path, grant)
         return self._raw.open_later(request, client, requests, state, credential, path, grant)
 
     def _of(self, lane: Lane) -> JsonLane:

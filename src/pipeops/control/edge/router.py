@@ -11,7 +11,7 @@ from pipeops.control.edge.connection import ClientConnection
 from pipeops.control.edge.exchange import Client, ClientRequest, Exchange
 from pipeops.control.edge.kube import KubeExchange, is_watch
 from pipeops.control.edge.permit import Permit
-from pipeops.control.sessions.acceptor import AGENT_PATH, AgentAcceptor
+from pipeops.control.sessions.acceptor import AGENT_PATH, GATEWAY_PATH, SEED_PATH, AgentAcceptor
 from pipeops.control.sessions.registry import AgentInstance, SessionRegistry
 from pipeops.control.store.errors import NotFound, StoreError
 from pipeops.protocol.errors import SessionClosed, StreamLimitReached
@@ -93,8 +93,8 @@ class Router:
         if target.startswith(KUBE_PREFIX):
             return self._open_kube(request, connection)
         path = target.partition(b"?")[0]
-        if path == AGENT_PATH:
-            self._accept_agent(request, connection)
+        if path in (AGENT_PATH, GATEWAY_PATH, SEED_PATH):
+            self._accept_agent(request, connection, path)
             return None
         if path in (b"/health", b"/healthz", b"/ready", b"/readyz"):
             self._answer_health(connection, ready=path.startswith(b"/ready"))
@@ -247,14 +247,16 @@ class Router:
 
     # -- agents ----------------------------------------------------------------------------
 
-    def _accept_agent(self, request: ClientRequest, connection: ClientConnection) -> None:
+    def _accept_agent(
+        self, request: ClientRequest, connection: ClientConnection, path: bytes
+    ) -> None:
         if (request.block.upgrade or b"").lower() != b"websocket":
             connection.fail(426, "this is the agents' WebSocket endpoint", Hop.CONTROL_PLANE)
             return
-        self._later(connection, self._authenticate_agent(request, connection))
+        self._later(connection, self._authenticate_agent(request, connection, path))
 
     async def _authenticate_agent(
-        self, request: ClientRequest, connection: ClientConnection
+        self, request: ClientRequest, connection: ClientConnection, path: bytes
     ) -> None:
         try:
             grant = await self._acceptor.authenticate(request.block.authorization)
@@ -270,7 +272,11 @@ class Router:
             transport, received = connection.take_over()
         except ConnectionResetError:
             return
-        self._acceptor.accept(transport, received, request.block, grant)
+        if path == SEED_PATH:
+            self._acceptor.accept_seed(transport, received, grant)
+            return
+        gateway = path == GATEWAY_PATH
+        self._acceptor.accept(transport, received, request.block, grant, gateway=gateway)
 
     # -- the rest --------------------------------------------------------------------------
 

@@ -7,8 +7,14 @@ from datetime import datetime
 
 from pipeops.control.auth.authenticator import ClusterAuthenticator
 from pipeops.control.auth.grants import ClusterGrant
-from pipeops.control.sessions.peer import AgentPeer, ClusterDirectory, CredentialKeeper
+from pipeops.control.sessions.peer import (
+    AgentPeer,
+    ClusterDirectory,
+    CredentialKeeper,
+    ForwardOffers,
+)
 from pipeops.control.sessions.registry import MAX_LANES, SessionRegistry
+from pipeops.control.sessions.seed_peer import SeedPeer
 from pipeops.http1.head import HeaderBlock
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages.negotiation import (
@@ -24,6 +30,10 @@ from pipeops.runtime.tasks import TaskScope
 from pipeops.tunnel import websocket
 
 AGENT_PATH = b"/api/v1/clusters/agent/ws"
+SEED_PATH = b"/tunnel"  # of the first agents, which register by HTTP
+GATEWAY_PATH = (
+    b"/ws"  # where agents go that a registration sent to a gateway (reference protocol §1.1)
+)
 
 
 @dataclass(slots=True)
@@ -39,6 +49,18 @@ class AgentAcceptor:
     heartbeat_interval: float
     now: Callable[[], float]
     wall: Callable[[], datetime]
+    gateway_url: str = ""
+    forwards: ForwardOffers | None = None
+
+    def accept_seed(
+        self, transport: asyncio.Transport, received: bytes, grant: ClusterGrant
+    ) -> None:
+        """Answer 101 and let a SeedPeer own the socket."""
+
+        def make_peer() -> websocket.SocketHandler:
+            return SeedPeer(self, grant).link
+
+        websocket.accept(transport, received, make_peer, {})
 
     async def authenticate(self, authorization: bytes | None) -> ClusterGrant:
         """The grant of the `Authorization: Bearer` value an agent sent.
@@ -57,6 +79,8 @@ class AgentAcceptor:
         received: bytes,
         block: HeaderBlock,
         grant: ClusterGrant,
+        *,
+        gateway: bool = False,
     ) -> None:
         """Answer 101 and let an AgentPeer own the socket."""
 
@@ -68,11 +92,13 @@ class AgentAcceptor:
                 secret=_text(block, SESSION_HEADER),
                 dialled_instance=_text(block, INSTANCE_HEADER),
                 dialled_epoch=_number(block, EPOCH_HEADER, 1 << 62),
+                gateway=gateway,
             )
             return peer.link
 
         features = format_features((Feature.NATIVE, Feature.NO_SERVICE_ACCOUNT_TOKEN))
-        websocket.accept(transport, received, make_peer, {FEATURES_HEADER: features})
+        headers = {} if gateway else {FEATURES_HEADER: features}
+        websocket.accept(transport, received, make_peer, headers)
 
 
 def _text(block: HeaderBlock, name: str) -> str:

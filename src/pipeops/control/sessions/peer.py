@@ -2,11 +2,12 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Protocol
 
-from msgspec import UNSET
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from pipeops.control.auth.grants import ClusterGrant
 from pipeops.control.sessions.registry import AgentInstance, Lane, SessionRegistry
@@ -15,10 +16,15 @@ from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.control import ErrorMessage, Ping, Pong, ProtocolFallback, StreamEnd
 from pipeops.protocol.messages.envelope import Envelope
-from pipeops.protocol.messages.heartbeat import Heartbeat
+from pipeops.protocol.messages.heartbeat import Heartbeat, HeartbeatMetadata
 from pipeops.protocol.messages.negotiation import GatewayHello, GatewayHelloAck, YamuxConfig
 from pipeops.protocol.messages.payload import MessageRejected, Payload
-from pipeops.protocol.messages.registration import Register, RegisterSuccess
+from pipeops.protocol.messages.registration import (
+    ForwardGrant,
+    ForwardOffer,
+    Register,
+    RegisterSuccess,
+)
 from pipeops.protocol.mux.session import Role
 from pipeops.protocol.mux.stream import Stream
 from pipeops.runtime.logs import get_logger
@@ -35,7 +41,9 @@ PROMPT_AFTER = 2.0  # seconds of silence after which an agent is asked to regist
 PROMPT_INTERVAL = 30.0  # seconds between two such questions
 LANES = 2  # performance.md §4: two lanes keep small requests quick beside a bulk transfer
 SEEN_INTERVAL = 30.0  # seconds between writes of "last seen" to the store
+MAX_FIGURES = 8192  # bytes of JSON that an agent may make us store about its cluster
 UNKNOWN_INSTANCE = "default"
+UNKNOWN_AGENT = "unregistered"  # at the gateway, of a cluster whose agent never registered here
 
 
 class ClusterDirectory(Protocol):
@@ -56,6 +64,15 @@ class CredentialKeeper(Protocol):
 
     async def registered(self, cluster_id: str, credential: str | None) -> Secret[str] | None:
         """Note a credential; without one answer the last."""
+
+
+class ForwardOffers(Protocol):
+    """Listens for what agents forward."""
+
+    async def offered(
+        self, cluster_id: str, offers: Iterable[ForwardOffer], inactivity: float
+    ) -> list[ForwardGrant]:
+        """Listen, and say where."""
 
 
 class PeerContext(Protocol):
@@ -86,6 +103,14 @@ class PeerContext(Protocol):
         """Seconds."""
 
     @property
+    def forwards(self) -> ForwardOffers | None:
+        """None: nothing is forwarded."""
+
+    @property
+    def gateway_url(self) -> str:
+        """Where agents that are not ours go after their registration; empty: they stay."""
+
+    @property
     def now(self) -> Callable[[], float]:
         """Seconds of the process clock."""
 
@@ -106,7 +131,9 @@ class AgentPeer:
         secret: str,
         dialled_instance: str,
         dialled_epoch: int,
+        gateway: bool = False,
     ) -> None:
+        self._gateway = gateway
         self._context = context
         self._grant = grant
         self._lane_index = lane_index
@@ -116,6 +143,8 @@ class AgentPeer:
         self._registering = False
         self._waiting: tuple[Envelope, Register] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._facts: dict[str, object] = {}
+        self._figures: dict[str, object] = {}
         self._last_write = 0.0
         self._prompted = -PROMPT_INTERVAL
         self.link = TunnelLink(Role.SERVER, context.limits, self, waiting=context.registry.waiting)
@@ -129,6 +158,10 @@ class AgentPeer:
         self._grant.on_revoked.add(self._revoked)
         if self._lane_index:
             self._attach_lane(link)
+            return
+        if self._gateway:
+            self._registering = True
+            self._context.scope.spawn(self._enter_gateway(link), name="gateway")
             return
         self._timer = asyncio.get_running_loop().call_later(PROMPT_AFTER, self._quiet)
 
@@ -175,7 +208,7 @@ class AgentPeer:
                 lane.keep_end(message.decode(StreamEnd))
             case Heartbeat.TYPE:
                 self._on_heartbeat(message.decode(Heartbeat))
-            case Register.TYPE if not self._lane_index:
+            case Register.TYPE if not (self._lane_index or self._gateway):
                 self._waiting = (message, message.decode(Register))
                 if not self._registering:
                     self._context.scope.spawn(self._register(link), name="register")
@@ -189,6 +222,8 @@ class AgentPeer:
             case ProtocolFallback.TYPE:
                 unknown = message.decode(ProtocolFallback).unknown_type
                 self._log.warning("agent does not know a message", message_type=unknown[:64])
+                if lane is not None and lane.answers is not None:
+                    lane.answers.on_unknown(unknown[:64])
             case "pong" | "backpressure":
                 pass
             case _:
@@ -220,7 +255,8 @@ class AgentPeer:
             return
         bound = await context.directory.bind_agent(grant.cluster_id, register.agent_id)
         if bound != register.agent_id:
-            if any(i.agent_id == bound for i in context.registry.instances(grant.cluster_name)):
+            live = context.registry.instances(grant.cluster_name)
+            if bound != UNKNOWN_AGENT and any(one.agent_id == bound for one in live):
                 self._reject(
                     link,
                     "conflict",
@@ -241,9 +277,10 @@ class AgentPeer:
             instance.credential = await context.credentials.registered(
                 grant.cluster_id, sent if sent is not UNSET else None
             )
+        grants = await self._forwards(register) if native else UNSET
         if self._lane is not None:  # registering again on a live socket keeps its session
             self._lane.instance.credential = instance.credential
-            self._answer(message, self._lane.instance)
+            self._answer(message, self._lane.instance, grants)
             return
         if not self.link.is_open:
             return
@@ -255,14 +292,16 @@ class AgentPeer:
         lane.ask_to_register = self._ask_to_register
         if self._timer is not None:
             self._timer.cancel()
-        self._answer(message, instance)
-        self._hello(link)
+        self._answer(message, instance, grants)
+        if self._gateway_url(instance) is UNSET:
+            self._hello(link)
         facts: dict[str, object] = {
             "k8s_version": register.k8s_version[:64],
             "agent_version": register.agent_version[:64],
             "cloud_provider": register.cloud_provider[:64],
             "region": register.region[:64],
         }
+        self._facts = facts
         await context.directory.record_seen(grant.cluster_id, facts=facts)
         self._log.info(
             "agent registered",
@@ -272,6 +311,27 @@ class AgentPeer:
             dialect="native" if native else "pipeops",
             version=instance.version,
         )
+
+    async def _enter_gateway(self, link: TunnelLink) -> None:
+        """At the gateway nobody registers: the token says whose agent this is (reference protocol §1.1)."""
+        grant, context = self._grant, self._context
+        try:
+            agent_id = await context.directory.bind_agent(grant.cluster_id, UNKNOWN_AGENT)
+            instance = self._instance(Register(agent_id=agent_id), native=False)
+            instance.credential = await context.credentials.registered(grant.cluster_id, None)
+        except StoreError as error:
+            self._log.warning("agent cannot be admitted now", error=str(error))
+            link.close(1013, "try again later")
+            return
+        finally:
+            self._registering = False
+        lane = context.registry.attach(instance, link) if link.is_open and grant.valid else None
+        if lane is None:
+            link.close(1013, "try again later")
+            return
+        self._lane = lane
+        self._hello(link)
+        self._log.info("agent arrived at the gateway", agent=agent_id)
 
     def _instance(self, register: Register, *, native: bool) -> AgentInstance:
         dialled_instance, dialled_epoch = self._dialled
@@ -291,13 +351,28 @@ class AgentPeer:
             last_heartbeat=now,
         )
 
-    def _answer(self, message: Envelope, instance: AgentInstance) -> None:
+    async def _forwards(self, register: Register) -> list[ForwardGrant] | UnsetType:
+        forwards = self._context.forwards
+        if forwards is None or register.x_forwards is UNSET:
+            return UNSET
+        seconds = register.x_forward_inactivity_seconds
+        inactivity = float(seconds) if seconds is not UNSET else 0.0
+        return await forwards.offered(self._grant.cluster_id, register.x_forwards, inactivity)
+
+    def _answer(
+        self,
+        message: Envelope,
+        instance: AgentInstance,
+        grants: list[ForwardGrant] | UnsetType = UNSET,
+    ) -> None:
         grant = self._grant
         success = RegisterSuccess(
             cluster_id=grant.cluster_id,
             cluster_uuid=grant.cluster_id,
             name=grant.cluster_name,
             status="active",
+            gateway_ws_url=self._gateway_url(instance),
+            x_forwards=grants,
             x_session_secret=instance.secret if instance.native else UNSET,
             x_heartbeat_interval_seconds=self._context.heartbeat_interval
             if instance.native
@@ -305,6 +380,11 @@ class AgentPeer:
             x_lanes=LANES if instance.native else UNSET,
         )
         self._send(RegisterSuccess.TYPE, success, request_id=message.request_id)
+
+    def _gateway_url(self, instance: AgentInstance) -> str | UnsetType:
+        """Only agents that are not ours are sent there: ours has two lanes here instead."""
+        url = self._context.gateway_url
+        return url if url and not instance.native else UNSET
 
     def _hello(self, link: TunnelLink) -> None:
         hello = GatewayHello(
@@ -322,8 +402,11 @@ class AgentPeer:
         # Others may know no multiplexing: until they acknowledge it, binary messages are messages.
 
     def _on_hello_ack(self, link: TunnelLink) -> None:
-        if self._lane is not None and link.session is None:
-            link.start_session()
+        lane = self._lane
+        if lane is not None and link.session is None:
+            # Only agents of ours are known to multiplex with our own code; the others use hashicorp/yamux.
+            limits = self._context.limits
+            link.start_session(limits if lane.instance.native else limits.towards_hashicorp())
 
     def _attach_lane(self, link: TunnelLink) -> None:
         registry = self._context.registry
@@ -344,14 +427,22 @@ class AgentPeer:
         instance = lane.instance
         instance.last_heartbeat = now
         metadata = heartbeat.metadata
-        if metadata is not None and metadata.k8s_version is not UNSET:
-            instance.facts["k8s_version"] = metadata.k8s_version[:64]
+        first = False
+        if metadata is not None:
+            if metadata.k8s_version is not UNSET:
+                instance.facts["k8s_version"] = metadata.k8s_version[:64]
+            figures = _figures(metadata)
+            first = bool(figures) and not self._figures
+            # Only one replica of an agent reports for its cluster; the others send none.
+            self._figures = figures
         received = {"received_at": envelope.format_time(self._context.wall())}
         self.link.send_text(envelope.encode("heartbeat_ack", received, now=self._context.wall()))
-        if now - self._last_write >= SEEN_INTERVAL:
+        if first or now - self._last_write >= SEEN_INTERVAL:
             self._last_write = now
+            facts = {**self._facts, **self._figures} if self._figures else None
             self._context.scope.spawn(
-                self._context.directory.record_seen(self._grant.cluster_id), name="seen"
+                self._context.directory.record_seen(self._grant.cluster_id, facts=facts),
+                name="seen",
             )
 
     # -- ends ------------------------------------------------------------------------------
@@ -373,8 +464,8 @@ class AgentPeer:
 
     def _ask_to_register(self) -> None:
         now = self._context.now()
-        if now - self._prompted < PROMPT_INTERVAL or self._lane_index:
-            return
+        if now - self._prompted < PROMPT_INTERVAL or self._lane_index or self._gateway:
+            return  # Go agents at a gateway would lose their identity (reference protocol §4.4)
         self._prompted = now
         # Go agents look for these words (§4.4); ours for the code.
         error = ErrorMessage(error="cluster not registered", x_code="not_registered")
@@ -388,3 +479,15 @@ class AgentPeer:
         self.link.send_text(
             envelope.encode(kind, payload, request_id=request_id, now=self._context.wall())
         )
+
+
+def _figures(metadata: HeartbeatMetadata) -> dict[str, object]:
+    """What a heartbeat tells of its cluster, ready to be stored; empty if it tells nothing, or too much."""
+    if metadata.k8s_nodes is UNSET and metadata.k8s_pods is UNSET:
+        return {}
+    told = msgspec.to_builtins(metadata)
+    told.pop("agent_version", None)
+    cluster = told.pop("x_cluster", None)
+    if cluster is not None:
+        told["cluster"] = cluster
+    return told if len(msgspec.json.encode(told)) <= MAX_FIGURES else {}

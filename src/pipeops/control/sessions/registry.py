@@ -30,9 +30,15 @@ class LaneLink(Protocol):
     """The part of a tunnel link that the registry needs."""
 
     session: Session | None
-    bytes_received: int
-    bytes_sent: int
     on_resumed: set[Callable[[], None]]
+
+    @property
+    def bytes_received(self) -> int:
+        """Of the session."""
+
+    @property
+    def bytes_sent(self) -> int:
+        """Of the session."""
 
     @property
     def is_paused(self) -> bool:
@@ -57,6 +63,9 @@ class JsonAnswers(Protocol):
 
     def on_answer(self, message: Envelope) -> None:
         """A proxy_* message of the agent."""
+
+    def on_unknown(self, kind: str) -> None:
+        """The agent does not know messages of this type."""
 
     def on_lost(self) -> None:
         """The agent is gone: nothing will be answered any more."""

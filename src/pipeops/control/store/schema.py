@@ -60,6 +60,26 @@ cluster_credentials = sa.Table(
     sa.Column("updated_at", sa.Double, nullable=False),
 )
 
+# A port belongs to its forward for as long as the forward exists: it is in people's connection strings.
+forwards = sa.Table(
+    "forwards",
+    metadata,
+    sa.Column(
+        "cluster_id",
+        sa.Text,
+        sa.ForeignKey("clusters.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("protocol", sa.Text, nullable=False),
+    sa.Column("port", sa.Integer, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("by_agent", sa.Boolean, nullable=False),
+    sa.Column("inactivity", sa.Double, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.UniqueConstraint("protocol", "port"),
+)
+
 user_tokens = sa.Table(
     "user_tokens",
     metadata,

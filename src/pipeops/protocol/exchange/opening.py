@@ -1,6 +1,7 @@
 """StreamOpening: the version-1 header with which a control plane names a stream's target to any agent."""
 
 import enum
+import re
 import struct
 from dataclasses import dataclass
 
@@ -89,3 +90,16 @@ def decode_opening(data: bytes) -> tuple[StreamOpening, int] | None:
         StreamOpening(TunnelProtocol(protocol), port, service, namespace, tunnel_id),
         position,
     )
+
+
+#: In the target of a native TCP or UDP stream: the name of one of the agent's forwards follows. Else it is a Service.
+FORWARD_PREFIX = "forward:"
+_SERVICE = re.compile(r"([a-z0-9-]{1,63})\.([a-z0-9-]{1,63}):([1-9][0-9]{0,4})")
+
+
+def read_service(text: str) -> tuple[str, str, int] | None:
+    """Name, namespace and port of `name.namespace:port`; None if it is none."""
+    found = _SERVICE.fullmatch(text)
+    if found is None or int(found[3]) > 65_535:
+        return None
+    return found[1], found[2], int(found[3])

@@ -83,6 +83,9 @@ class IncomingRequest:
         seconds: time the whole exchange may take, or None.
         service: name, namespace and port of a Service; None for the Kubernetes API.
         service_tls: speak TLS to the Service.
+        websocket: the request asks for a WebSocket.
+        protocols: subprotocols to offer then, as the message names them.
+        host: its Host header; empty without one.
     """
 
     head: RequestHead
@@ -93,6 +96,9 @@ class IncomingRequest:
     seconds: float | None
     service: tuple[str, str, int] | None
     service_tls: bool
+    websocket: bool = False
+    protocols: str = ""
+    host: bytes = b""
 
 
 def read_request(payload: msgspec.Raw | bytes, *, now: datetime) -> IncomingRequest:
@@ -105,12 +111,12 @@ def read_request(payload: msgspec.Raw | bytes, *, now: datetime) -> IncomingRequ
     method = request.method.encode("ascii", "replace")
     if not is_token(method) or len(method) > 32:
         raise MessageRejected("invalid method")
-    headers = _request_headers(request)
+    headers, websocket = _request_headers(request)
     body_to_come = request.streamed_body or request.body_follows
     head = RequestHead(
         method,
         target_of(request.path, request.query),
-        headers,
+        [header for header in headers if header[0].lower() not in _OWN],
         None if body_to_come else len(request.body),
     )
     return IncomingRequest(
@@ -122,6 +128,9 @@ def read_request(payload: msgspec.Raw | bytes, *, now: datetime) -> IncomingRequ
         seconds=_seconds(request, now),
         service=_service(request),
         service_tls=request.scheme == "https",
+        websocket=websocket,
+        protocols=request.protocol,
+        host=next((value for name, value in headers if name.lower() == b"host"), b""),
     )
 
 
@@ -139,7 +148,8 @@ def target_of(path: str, query: str) -> bytes:
     return escaped.encode("ascii")
 
 
-def _request_headers(request: ProxyRequest) -> Headers:
+def _request_headers(request: ProxyRequest) -> tuple[Headers, bool]:
+    """Headers of one hop removed, and whether they ask for a WebSocket."""
     headers = [
         (name.encode("utf-8", "replace"), value.strip(" \t").encode("utf-8", "replace"))
         for name, values in request.headers.items()
@@ -147,8 +157,11 @@ def _request_headers(request: ProxyRequest) -> Headers:
     ]
     try:
         validate(headers)
-        if request.is_websocket or _asks_for_websocket(headers) or upgrade_protocol(headers):
-            raise MessageRejected("upgrades are not carried by proxy_request")
+        websocket = request.is_websocket or _asks_for_websocket(headers)
+        if not websocket and upgrade_protocol(headers):
+            raise MessageRejected(
+                "upgrades other than to WebSocket are not carried by proxy_request"
+            )
     except HeadersRejected as error:
         raise MessageRejected(f"invalid header: {error.reason}") from error
     seen: set[bytes] = set()
@@ -157,7 +170,7 @@ def _request_headers(request: ProxyRequest) -> Headers:
         if lower in _SINGLE and lower in seen:
             raise MessageRejected(f"invalid header: more than one {lower.decode()}")
         seen.add(lower)
-    return [header for header in without_hop_by_hop(headers) if header[0].lower() not in _OWN]
+    return without_hop_by_hop(headers), websocket
 
 
 def _asks_for_websocket(headers: Headers) -> bool:
@@ -247,9 +260,10 @@ def error_text(aborted: Aborted) -> str:
     """What `proxy_error` and `proxy_response_abort` say; control planes look for some of these words (§4.11)."""
     if aborted.hop is Hop.CONTROL_PLANE:  # a request that could not be understood
         return aborted.reason
+    what = "service" if aborted.hop is Hop.SERVICE else "kubernetes API"
     if aborted.status == 504:
-        return f"kubernetes API request failed: context deadline exceeded: {aborted.reason}"
-    return f"kubernetes API request failed: {aborted.reason}"
+        return f"{what} request failed: context deadline exceeded: {aborted.reason}"
+    return f"{what} request failed: {aborted.reason}"
 
 
 def to_header_map(headers: Headers) -> HeaderMap:

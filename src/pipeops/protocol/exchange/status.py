@@ -15,6 +15,7 @@ class Hop(enum.StrEnum):
     TUNNEL = "tunnel"
     AGENT = "agent"
     KUBE_API = "kube-apiserver"
+    SERVICE = "service"
 
 
 # https://kubernetes.io/docs/reference/using-api/api-concepts/ and apimachinery's StatusReason values

@@ -42,6 +42,25 @@ class TunnelPorts(Payload, frozen=True, kw_only=True):
     agent_http: int | UnsetType = 8080
 
 
+class ForwardOffer(Payload, frozen=True, kw_only=True):
+    """Ours: a port inside the cluster for which the control plane may listen."""
+
+    name: str
+    local_addr: str = ""
+    protocol: str = "tcp"
+    #: Wanted port at the control plane; 0: any, always the same.
+    remote_port: int = 0
+
+
+class ForwardGrant(Payload, frozen=True, kw_only=True):
+    """Ours: what became of an offer. `status` is `listening` or says why not."""
+
+    name: str
+    protocol: str = "tcp"
+    remote_port: int = 0
+    status: str = ""
+
+
 class Register(Payload, frozen=True, kw_only=True):
     """Agent → control plane, first message on lane 0; answered by `RegisterSuccess`."""
 
@@ -64,6 +83,10 @@ class Register(Payload, frozen=True, kw_only=True):
     tunnel_port_config: TunnelPorts = TunnelPorts()
     #: Ours: start order of one instance; a newer epoch replaces the older session at once.
     x_epoch: int | UnsetType = UNSET
+    #: Ours: seconds without a byte after which a forwarded connection is ended.
+    x_forward_inactivity_seconds: int | float | UnsetType = UNSET
+    #: Ours: ports to listen for.
+    x_forwards: list[ForwardOffer] | UnsetType = UNSET
     #: Ours: which replica of the agent this is.
     x_instance: str | UnsetType = UNSET
     #: Ours: lane number of this connection; only lane 0 registers.
@@ -85,6 +108,8 @@ class RegisterSuccess(Payload, frozen=True, kw_only=True):
     tunnel_url: str | UnsetType = UNSET
     api_server: str | UnsetType = UNSET
     token: str | UnsetType = UNSET
+    #: Ours: what became of `Register.x_forwards`.
+    x_forwards: list[ForwardGrant] | UnsetType = UNSET
     #: Ours: with it the agent dials further lanes (`X-PipeOps-Session`).
     x_session_secret: str | UnsetType = UNSET
     #: Ours: how often to send heartbeats, in seconds.

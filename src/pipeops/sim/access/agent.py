@@ -56,6 +56,8 @@ def _state() -> list[JsonObject]:
         rule("", ["configmaps", "secrets"], ["create"]),
         _named(rule("", ["configmaps"], verbs), "pipeops-agent-state"),
         _named(rule("", ["secrets"], verbs), "pipeops-agent-secrets"),
+        rule("coordination.k8s.io", ["leases"], ["create"]),
+        _named(rule("coordination.k8s.io", ["leases"], ["get", "patch"]), "pipeops-agent"),
     ]
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeops.agent.json_dialect.requests import Backend, LaneRequests
+from pipeops.agent.policy.guard import PolicyGuard
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.protocol.exchange.native import Framing, encode_preface
 from pipeops.protocol.messages import envelope
@@ -100,7 +101,13 @@ class Timers:
 class Bench:
     """LaneRequests with all its neighbours."""
 
-    def __init__(self, *, multiplexed: bool = True, waiting: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        *,
+        multiplexed: bool = True,
+        waiting: int = 1 << 20,
+        policy: PolicyGuard | None = None,
+    ) -> None:
         self.lane = Lane(multiplexed=multiplexed)
         self.pool = Pool()
         self.timers = Timers()
@@ -115,6 +122,7 @@ class Bench:
             max_buffered=100_000,
             wall=lambda: NOW,
             call_later=self.timers.call_later,
+            policy=policy,
         )
         self.requests = LaneRequests(self.backend, self.lane, self.outbox)
 

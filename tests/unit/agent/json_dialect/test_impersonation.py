@@ -9,11 +9,11 @@ RULE = IdentityRule()
 
 
 def test_requests_without_impersonation_are_the_credentials_business() -> None:
-    check_impersonation([(b"Authorization", b"Bearer t")], RULE)
+    assert check_impersonation([(b"Authorization", b"Bearer t")], RULE) is None
 
 
 def test_people_and_groups_pass() -> None:
-    check_impersonation(
+    principal = check_impersonation(
         [
             (b"Impersonate-User", b"ada@example.com"),
             (b"Impersonate-Group", b"pipeops:admins"),
@@ -23,6 +23,9 @@ def test_people_and_groups_pass() -> None:
         ],
         RULE,
     )
+    assert principal is not None
+    assert principal.user == "ada@example.com"
+    assert principal.groups == ("pipeops:admins", "system:authenticated")
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,7 @@ def test_people_and_groups_pass() -> None:
         [(b"impersonate_user", b"system:admin")],
         [(b"Impersonate-User", b"ada"), (b"IMPERSONATE-GROUP", b"system:masters")],
         [(b"Impersonate-User", b"")],
+        [(b"Impersonate-User", b"system:admin"), (b"Impersonate-User", b"ada")],
         [(b"Impersonate-Group", b"a")],
         [(b"Impersonate-User", b"ada"), (b"Impersonate-Extra-\xff", b"x")],
     ],

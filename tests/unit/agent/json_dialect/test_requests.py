@@ -1,10 +1,13 @@
 """Messages of one lane: what starts, what is rejected, what is ignored."""
 
+import base64
 from typing import Any
 
 import pytest
 
 from pipeops.agent.json_dialect import requests as module
+from pipeops.agent.policy.document import parse
+from pipeops.agent.policy.guard import PolicyGuard
 from tests.unit.agent.json_dialect.bench import Bench, front, message
 
 
@@ -86,6 +89,41 @@ def test_nobody_is_impersonated_whom_the_cluster_refuses(
     bench.ask(path="/x", headers=headers, supports_response_streaming=streamed)
     assert bench.pool.requests == []
     assert bench.lane.sent[0][2]["status"] == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "path", "rule"),
+    [
+        ({}, "/api/v1/secrets", "no-secrets"),
+        ({}, "/api/v1//secrets", "cannot be applied"),
+        ({"Impersonate-User": "eve"}, "/api/v1/pods", "not-eve"),
+        ({}, "/api/v1/pods", "not-eve"),
+    ],
+)
+def test_the_clusters_policy_counts_in_this_dialect_too(
+    headers: dict[str, Any], path: str, rule: str
+) -> None:
+    policy = parse(
+        {
+            "version": 1,
+            "deny": [
+                {"name": "no-secrets", "resources": ["secrets"]},
+                {"name": "not-eve", "users": ["eve"]},
+            ],
+        },
+        "test",
+    )
+    bench = Bench(policy=PolicyGuard(policy))
+    bench.ask(path=path, headers=headers, supports_response_streaming=True)
+    assert bench.pool.requests == []
+    assert bench.lane.sent[0][2]["status"] == 403
+    assert rule in str(bench.lane.sent) or rule in str(
+        base64.b64decode(
+            str(bench.lane.sent[1][2].get("data") or bench.lane.sent[1][2].get("body"))
+        )
+    )
+    bench.ask("r2", path="/api/v1/pods", headers={"Impersonate-User": "ada"})
+    assert len(bench.pool.requests) == 1
 
 
 def test_a_deadline_ends_the_exchange() -> None:
@@ -180,3 +218,14 @@ def test_a_bug_ends_one_request_only() -> None:
     bench.requests.broken(message("proxy_request", {}, "r2"))
     assert [request_id for _, request_id, _ in bench.lane.sent] == ["r1", "r2"]
     assert all("internal error" in payload["error"] for _, _, payload in bench.lane.sent)
+
+
+def test_the_clusters_policy_counts_for_websockets_too() -> None:
+    policy = PolicyGuard(parse({"version": 1, "exec": False}, "test"))
+    bench = Bench(policy=policy)
+    bench.ask(path="/api/v1/namespaces/a/pods/p/exec", query="command=sh", is_websocket=True)
+    ((kind, _, said),) = bench.lane.sent
+    assert kind == "proxy_error"
+    assert "rule 'exec'" in said["error"]
+    assert bench.pool.requests == []
+    assert bench.pool.dialled == []

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from pipeops.agent.policy.document import parse
+from pipeops.agent.policy.guard import PolicyGuard
 from pipeops.agent.proxy.failure import StreamFailure
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import MAX_CACHED_BLOCK, KubeApiProxy
@@ -70,7 +72,7 @@ class FakeScope:
 class Path:
     """A proxy with all its neighbours."""
 
-    def __init__(self, base_path: bytes = b"") -> None:
+    def __init__(self, base_path: bytes = b"", policy: PolicyGuard | None = None) -> None:
         self.pool, self.credentials, self.scope = FakePool(), FakeCredentials(), FakeScope()
         self.failures: list[tuple[int, str]] = []
         self.stream = RecordingStream()
@@ -82,6 +84,7 @@ class Path:
             host="api:6443",
             now=lambda: 0.0,
             base_path=base_path,
+            policy=policy,
         )
 
     def start(
@@ -312,3 +315,14 @@ async def test_a_client_that_left_while_the_credential_was_renewed_costs_nothing
     path.stream.sink.on_reset()
     await path.scope.coroutines[0]
     assert path.pool.requests == []
+
+
+def test_what_the_clusters_policy_forbids_is_not_sent() -> None:
+    path = Path(policy=PolicyGuard(parse({"version": 1, "exec": False}, "test")))
+    path.start(b"GET /api/v1/namespaces/a/pods/p/exec HTTP/1.1\r\n\r\n")
+    ((code, message),) = path.failures
+    assert code == 403
+    assert "rule 'exec'" in message
+    path.start(b"GET /api/v1/namespaces/a/pods/p/log HTTP/1.1\r\n\r\n")
+    assert len(path.pool.requests) == 1
+    assert path.pool.dialled == []

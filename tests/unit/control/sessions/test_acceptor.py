@@ -84,6 +84,7 @@ def test_an_agent_is_told_what_we_speak_and_need_not_send(monkeypatch: pytest.Mo
         "secret": "",
         "dialled_instance": "",
         "dialled_epoch": 0,
+        "gateway": False,
     }
 
 

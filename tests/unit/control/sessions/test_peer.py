@@ -34,6 +34,7 @@ class Directory:
     def __init__(self) -> None:
         self.agent = ""
         self.seen = 0
+        self.facts: list[Any] = []
 
     async def bind_agent(self, cluster_id: str, agent_id: str) -> str:
         self.agent = self.agent or agent_id
@@ -44,6 +45,7 @@ class Directory:
 
     async def record_seen(self, cluster_id: str, *, facts: Any = None) -> None:
         self.seen += 1
+        self.facts.append(facts)
 
 
 class Credentials:
@@ -63,6 +65,8 @@ class Context:
         self.scope = scope
         self.limits = Limits()
         self.heartbeat_interval = 5.0
+        self.gateway_url = ""
+        self.forwards: Any = None
         self.grant = ClusterGrant("id-1", "c", "t", None)
 
     def now(self) -> float:
@@ -71,9 +75,17 @@ class Context:
     def wall(self) -> datetime:
         return NOW
 
-    def peer(self, *, lane: int = 0, secret: str = "") -> tuple[AgentPeer, RecordingSocket]:
+    def peer(
+        self, *, lane: int = 0, secret: str = "", gateway: bool = False
+    ) -> tuple[AgentPeer, RecordingSocket]:
         peer = AgentPeer(
-            self, self.grant, lane_index=lane, secret=secret, dialled_instance="", dialled_epoch=0
+            self,
+            self.grant,
+            lane_index=lane,
+            secret=secret,
+            dialled_instance="",
+            dialled_epoch=0,
+            gateway=gateway,
         )  # type: ignore[arg-type]
         socket = RecordingSocket(peer.link)
         peer.link.on_open(socket)  # type: ignore[arg-type]
@@ -115,6 +127,18 @@ async def test_a_go_agent_gets_nothing_of_ours() -> None:
         peer, socket = Context(scope).peer()
         await say(peer, "register", {"agent_id": "a1", "features": {"supports_streaming": True}})
         assert b"x_" not in socket.texts[0]
+        peer.link.abort("end of test")
+
+
+@pytest.mark.parametrize("native", [True, False])
+async def test_only_our_own_agents_are_not_taken_for_hashicorp_yamux(native: bool) -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        peer, _ = Context(scope).peer()
+        await say(peer, "register", NATIVE if native else {"agent_id": "a1"})
+        await say(peer, "gateway_hello_ack", {"use_yamux": True}, None)
+        assert peer.link.session is not None
+        limits = peer.link.session.limits
+        assert (limits.acknowledge_at_once, limits.finish_alone) == (not native, not native)
         peer.link.abort("end of test")
 
 
@@ -201,6 +225,31 @@ async def test_heartbeats_are_acknowledged_and_noted() -> None:
         )
         assert socket.types() == ["heartbeat_ack"]
         assert context.registry.instances("c")[0].facts["k8s_version"] == "v1.36.0"
+        peer.link.abort("end of test")
+
+
+async def test_figures_of_the_reporting_replica_are_stored_and_bounded() -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        context = Context(scope)
+        peer, _ = context.peer()
+        await say(peer, "register", NATIVE)
+        told = {"k8s_nodes": 3, "k8s_pods": 40, "x_cluster": {"phases": {"Running": 40}}}
+        beat = {"agent_id": "a1", "cluster_id": "id-1"}
+        await say(peer, "heartbeat", {**beat, "metadata": told}, None)
+        await turns(3)
+        stored = context.directory.facts[-1]
+        assert (stored["k8s_nodes"], stored["k8s_pods"]) == (3, 40)
+        assert stored["cluster"] == {"phases": {"Running": 40}}
+        assert "agent_version" in stored  # what the registration told stays
+        writes = len(context.directory.facts)
+        await say(peer, "heartbeat", beat, None)  # as before
+        much = {
+            "k8s_nodes": 1,
+            "x_cluster": {"kubelets": {"v" * 99 + str(n): 1 for n in range(999)}},
+        }
+        await say(peer, "heartbeat", {**beat, "metadata": much}, None)
+        await turns(3)
+        assert len(context.directory.facts) == writes
         peer.link.abort("end of test")
 
 
@@ -352,3 +401,47 @@ async def test_a_store_that_is_down_is_told_and_is_no_refusal_for_ever() -> None
         (error,) = [m.decode(ErrorMessage) for m in socket.messages() if m.type == "error"]
         assert error.x_code == "unavailable"
         assert socket.closed is not None
+
+
+async def test_a_go_agent_is_sent_to_the_gateway_where_its_token_is_its_identity() -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        context = Context(scope)
+        context.gateway_url = "wss://gateway.example/ws"
+        controller, socket = context.peer()
+        await say(controller, "register", {"agent_id": "a1"})
+        (success,) = socket.messages()
+        assert success.decode(RegisterSuccess).gateway_ws_url == "wss://gateway.example/ws"
+        controller.link.abort("handed over")
+        peer, socket = context.peer(gateway=True)
+        await turns()
+        assert socket.types() == ["gateway_hello"]
+        (instance,) = context.registry.instances("c")
+        assert (instance.agent_id, instance.native) == ("a1", False)
+        instance.lanes[0].ask_to_register()
+        await say(peer, "heartbeat", {"agent_id": "a1", "cluster_id": "id-1", "status": "healthy"})
+        assert socket.types() == ["heartbeat_ack"]
+        peer.link.abort("end of test")
+
+
+async def test_our_own_agent_is_never_sent_to_the_gateway() -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        context = Context(scope)
+        context.gateway_url = "wss://gateway.example/ws"
+        peer, socket = context.peer()
+        await say(peer, "register", NATIVE)
+        success, _ = socket.messages()
+        assert b"gateway_ws_url" not in bytes(success.payload)
+        peer.link.abort("end of test")
+
+
+async def test_an_agent_that_came_to_the_gateway_first_may_still_register() -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        context = Context(scope)
+        early, _ = context.peer(gateway=True)
+        await turns()
+        peer, socket = context.peer()
+        await say(peer, "register", {"agent_id": "a1"})
+        assert socket.types()[0] == "register_success"
+        assert context.directory.agent == "a1"
+        for each in (early, peer):
+            each.link.abort("end of test")

@@ -11,10 +11,12 @@ from pipeops.protocol.exchange.pipeops import read_answer
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.envelope import Envelope
 from pipeops.protocol.messages.payload import Payload
+from pipeops.protocol.messages.relaying import WebSocketStart
 from pipeops.runtime.budget import Budget
 from pipeops.tunnel.outbox import Outbox
 
 MAX_REQUESTS = 1024  # under way on one lane; Go agents know no limit
+MAX_UNKNOWN = 32
 
 
 class Answered(Protocol):
@@ -34,6 +36,23 @@ class Answered(Protocol):
         """Nothing will be answered any more."""
 
 
+class Relayed(Protocol):
+    """A relayed WebSocket."""
+
+    def on_relayed(self, message: Envelope) -> None:
+        """A message about it.
+
+        Raises:
+            RemoteProtocolError: it makes no sense.
+        """
+
+    def broken(self, reason: str) -> None:
+        """The agent sent something unusable."""
+
+    def on_lost(self) -> None:
+        """Nothing will come any more."""
+
+
 class JsonLane:
     """A `JsonAnswers`: routes by request id; answers to unknown ids are late ones and dropped."""
 
@@ -41,6 +60,8 @@ class JsonLane:
         self._lane = lane
         self._wall = wall
         self._live: dict[str, Answered] = {}
+        self._relays: dict[str, Relayed] = {}
+        self.unknown: set[str] = set()  # types the agent said it does not know
         self.budget = budget
         self.raw: object | None = None  # what the user of raw streams knows of this lane
         self.outbox = Outbox(lane.link)
@@ -49,15 +70,20 @@ class JsonLane:
     @property
     def full(self) -> bool:
         """No further request fits."""
-        return len(self._live) >= MAX_REQUESTS
+        return len(self._live) + len(self._relays) >= MAX_REQUESTS
 
     def add(self, request_id: str, exchange: Answered) -> None:
         """Route the answers of this id."""
         self._live[request_id] = exchange
 
+    def add_relay(self, relay_id: str, relay: Relayed) -> None:
+        """Route the messages of this id."""
+        self._relays[relay_id] = relay
+
     def remove(self, request_id: str) -> None:
-        """The exchange is over; what still comes is dropped."""
+        """The exchange or relay is over; what still comes is dropped."""
         self._live.pop(request_id, None)
+        self._relays.pop(request_id, None)
 
     def send(self, payload: Payload, request_id: str) -> None:
         """Send one message."""
@@ -70,7 +96,15 @@ class JsonLane:
 
     def on_answer(self, message: Envelope) -> None:
         """JsonAnswers: one message of the agent."""
-        exchange = self._live.get(message.request_id or "")
+        request_id = message.request_id or ""
+        relay = self._relays.get(request_id)
+        if relay is not None:
+            try:
+                relay.on_relayed(message)
+            except RemoteProtocolError as error:
+                relay.broken(str(error))
+            return
+        exchange = self._live.get(request_id)
         if exchange is None:
             return
         try:
@@ -79,6 +113,14 @@ class JsonLane:
         except RemoteProtocolError as error:
             exchange.broken(str(error))
 
+    def on_unknown(self, kind: str) -> None:
+        """JsonAnswers: the agent knows no such messages; those that wait for an answer to one wait in vain."""
+        if len(self.unknown) < MAX_UNKNOWN:
+            self.unknown.add(kind)
+        if kind == WebSocketStart.TYPE:
+            for relay in list(self._relays.values()):
+                relay.broken("it knows no relayed WebSockets")
+
     def on_lost(self) -> None:
         """JsonAnswers: the lane is gone."""
         self._lane.link.on_resumed.discard(self.outbox.resume)
@@ -86,3 +128,6 @@ class JsonLane:
         live, self._live = self._live, {}
         for exchange in live.values():
             exchange.on_lost()
+        relays, self._relays = self._relays, {}
+        for relay in relays.values():
+            relay.on_lost()

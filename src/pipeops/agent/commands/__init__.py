@@ -1,0 +1,1 @@
+"""Commands of `pipeops-agent` besides running it; each returns its exit code."""

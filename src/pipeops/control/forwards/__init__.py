@@ -1,0 +1,1 @@
+"""Ports of the control plane that lead into clusters."""

@@ -1,0 +1,110 @@
+"""HTTP connections to Services."""
+
+import ssl
+from typing import Any, ClassVar
+
+from pipeops.agent import services as module
+from pipeops.agent.services import ServiceRoutes, in_cluster_tls
+from pipeops.agent.targets import ServiceTarget
+from pipeops.protocol.exchange.status import Hop
+from pipeops.runtime.tasks import OnError, TaskScope
+from tests.support.turns import turns
+from tests.unit.agent.l4.networks import resolver
+
+
+class Exchange:
+    """Its own stream."""
+
+    def __init__(self) -> None:
+        self.sink: Any = None
+        self.failures: list[tuple[int, str, Hop]] = []
+
+    @property
+    def stream(self) -> Any:
+        return self
+
+    def failed(self, code: int, message: str, hop: Hop) -> None:
+        self.failures.append((code, message, hop))
+
+
+class Pool:
+    """Instead of an UpstreamPool."""
+
+    made: ClassVar[list["Pool"]] = []
+
+    def __init__(self, address: Any, scope: Any, *, limits: Any = None) -> None:
+        self.address = address()
+        self.requests: list[tuple[str, bytes]] = []
+        self.body = b""
+        self.dropped = 0
+        Pool.made.append(self)
+
+    def send(self, exchange: Any, request: bytes) -> None:
+        self.requests.append(("send", request))
+        exchange.sink = self
+
+    def dial(self, exchange: Any, request: bytes) -> None:
+        self.requests.append(("dial", request))
+        exchange.sink = self
+
+    def on_data(self, data: memoryview, fin: bool) -> None:
+        self.body += bytes(data)
+
+    def drop_idle(self) -> None:
+        self.dropped += 1
+
+
+def routes(scope: TaskScope, monkeypatch) -> ServiceRoutes:
+    Pool.made = []
+    monkeypatch.setattr(module, "UpstreamPool", Pool)
+    return ServiceRoutes(resolver(), scope)
+
+
+async def test_requests_to_one_address_share_a_pool_and_keep_their_early_body(monkeypatch) -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        made = routes(scope, monkeypatch)
+        exchange = Exchange()
+        made.to(ServiceTarget("web", "shop", 80), tls=False).send(exchange, b"one")  # type: ignore[arg-type]
+        exchange.sink.on_data(memoryview(b"body"), False)
+        made.to(ServiceTarget("web", "shop", 80), tls=False).dial(Exchange(), b"two")  # type: ignore[arg-type]
+        await turns()
+        (pool,) = Pool.made
+        assert (pool.address.host, pool.address.port, pool.address.ssl_context) == (
+            "10.0.0.9",
+            80,
+            None,
+        )
+        assert sorted(pool.requests) == [("dial", b"two"), ("send", b"one")]
+        assert pool.body == b"body"
+
+
+async def test_tls_has_a_pool_of_its_own(monkeypatch) -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        made = routes(scope, monkeypatch)
+        for tls in (True, False):
+            made.to(ServiceTarget("web", "shop", 443), tls=tls).send(Exchange(), b"x")  # type: ignore[arg-type]
+        await turns()
+        assert sorted(pool.address.ssl_context is not None for pool in Pool.made) == [False, True]
+        assert in_cluster_tls().verify_mode is ssl.CERT_NONE
+
+
+async def test_refused_targets_and_clients_that_left(monkeypatch) -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        made = routes(scope, monkeypatch)
+        refused, gone = Exchange(), Exchange()
+        made.to(ServiceTarget("dns", "kube-system", 53), tls=False).send(refused, b"x")  # type: ignore[arg-type]
+        made.to(ServiceTarget("web", "shop", 80), tls=False).send(gone, b"x")  # type: ignore[arg-type]
+        gone.sink.on_reset()
+        await turns()
+        assert [failure[0] for failure in refused.failures] == [403]
+        assert (gone.failures, Pool.made) == ([], [])
+
+
+async def test_pools_are_bounded(monkeypatch) -> None:
+    monkeypatch.setattr(module, "MAX_POOLS", 1)
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        made = routes(scope, monkeypatch)
+        for port in (80, 81):
+            made.to(ServiceTarget("web", "shop", port), tls=False).send(Exchange(), b"x")  # type: ignore[arg-type]
+            await turns()
+        assert [pool.dropped for pool in Pool.made] == [1, 0]
