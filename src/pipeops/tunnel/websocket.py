@@ -109,7 +109,9 @@ class TunnelSocket(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """picows: one frame, whole."""
         kind = frame.msg_type
-        if kind is _BINARY and not self.whole_messages:
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self.close(1002, "reserved bits are set although no extension was agreed on")
+        elif kind is _BINARY and not self.whole_messages:
             self._in_pieces = True
             self._handler.on_binary(frame.get_payload_as_memoryview())
         elif kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:

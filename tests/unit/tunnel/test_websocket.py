@@ -17,6 +17,7 @@ class Frame:
 
     def __init__(self, kind: WSMsgType, payload: bytes = b"", *, fin: bool = True) -> None:
         self.msg_type, self.payload, self.fin = kind, payload, fin
+        self.rsv1 = self.rsv2 = self.rsv3 = 0
         self.payload_size = len(payload)
 
     def get_payload_as_bytes(self) -> bytes:
@@ -261,3 +262,14 @@ async def test_odd_answers_are_refusals_that_can_be_explained_and_retried(
     with pytest.raises(HandshakeRefused, match=str(error)) as refused:
         await dialled(monkeypatch, error)
     assert refused.value.status == 0
+
+
+@pytest.mark.parametrize("bit", ["rsv1", "rsv2", "rsv3"])
+async def test_reserved_bits_end_the_tunnel_at_once(bit: str) -> None:
+    """RFC 6455 §5.2: no extension was agreed on. A compressed message must never be taken for another."""
+    socket, handler, transport = opened()
+    frame = Frame(WSMsgType.BINARY, b"x")
+    setattr(frame, bit, 1)
+    socket.on_ws_frame(transport, frame)  # type: ignore[arg-type]
+    assert transport.sent[0][1][:2] == (1002).to_bytes(2, "big")
+    assert not any(told[0] == "binary" for told in handler.told)
