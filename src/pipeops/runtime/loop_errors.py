@@ -8,6 +8,9 @@ from pipeops.runtime.logs import get_logger
 
 log = get_logger(__name__)
 
+# uvloop's TLS says so, as a RuntimeError, when a protocol aborts its connection from inside a read: all is well then.
+_CLOSED = "the handler is closed"
+
 
 def report_loop_errors(
     loop: asyncio.AbstractEventLoop, *, of_peers: tuple[type[Exception], ...] = ()
@@ -29,7 +32,7 @@ def _report(
     error = context.get("exception")
     # A TLS library hands the class over where there is no instance.
     kind = error if isinstance(error, type) else type(error)
-    if "transport" in context and issubclass(kind, OSError):
+    if "transport" in context and (issubclass(kind, OSError) or _CLOSED in str(error)):
         return
     if isinstance(error, of_peers):
         log.warning("a peer broke the rules", error=str(error))

@@ -22,11 +22,24 @@ def report():
     return lambda **context: loop.handler(loop, context)
 
 
-@pytest.mark.parametrize("error", [ConnectionResetError(), ConnectionResetError, TimeoutError()])
+CLOSED = RuntimeError(
+    "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
+)
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError(), ConnectionResetError, TimeoutError(), CLOSED]
+)
 def test_a_broken_connection_is_left_to_its_protocol(report, error):
     with capture_logs() as records:
         report(message="SSL handshake failed", exception=error, transport=object())
     assert records == []
+
+
+def test_another_runtime_error_of_a_transport_is_a_bug(report):
+    with capture_logs() as records:
+        report(message="Fatal error", exception=RuntimeError("x"), transport=object())
+    assert records[0]["log_level"] == "error"
 
 
 def test_a_bug_in_a_callback_is_reported_with_its_traceback(report):
