@@ -40,7 +40,13 @@ class Facts:
             x_epoch=1,
         )
 
-    def heartbeat_metadata(self):
+    def registered(self, success):
+        pass
+
+    def forget_registration(self):
+        pass
+
+    def heartbeat_metadata(self, *, native):
         return HeartbeatMetadata(agent_version="bench")
 
 
@@ -48,6 +54,9 @@ class NoJson:
     """No JSON dialect here."""
 
     def on_request(self, lane, message):
+        return False
+
+    def on_binary(self, lane, data):
         return False
 
     def on_lane_lost(self, lane):
