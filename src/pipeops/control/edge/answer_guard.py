@@ -8,12 +8,12 @@ import re
 
 from pipeops.http1.framing import ChunkedScanner, FramingError
 from pipeops.http1.response import is_plain
-from pipeops.protocol.exchange.native import Framing
+from pipeops.protocol.exchange.native import MAX_HEAD_BYTES, Framing
 
 _STATUS = re.compile(rb"HTTP/1\.[01] [1-5][0-9]{2}[ \r]")
 # Everything but line ends: what is left of a head without it must be CRLF after CRLF.
 _TEXT = bytes(set(range(256)) - set(b"\r\n"))
-_LINE_ENDS = b"\r\n" * 1024
+_LINE_ENDS = b"\r\n" * (MAX_HEAD_BYTES // 2)
 # The look-ahead lets the engine skip other lines; a case-insensitive pattern as a whole would not.
 _FRAMED_BY = re.compile(
     rb"\r\n(?=[cCtT])(?i:(content-length|transfer-encoding))[ \t]*:[ \t]*([^\r\n]*)"

@@ -472,8 +472,9 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     @property
     def awaits_body(self) -> bool:
-        """The request body is not complete, and nothing but the client holds it up."""
-        return self._state == _BUSY and self._body_remaining != 0 and not self._reading_paused
+        """The request body is not complete, nothing was answered yet, and nothing but the client holds it up."""
+        waits = self._state == _BUSY and self._body_remaining != 0 and not self._head_sent
+        return waits and not self._reading_paused
 
     def body_timed_out(self) -> None:
         """The client stopped in the middle of a request body."""

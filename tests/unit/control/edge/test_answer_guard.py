@@ -117,3 +117,9 @@ def test_what_is_not_exactly_as_declared_gets_a_closer_look(
     head: bytes, status: int, size: int
 ) -> None:
     assert not is_whole_answer(head, status, size)
+
+
+def test_a_head_may_have_very_many_lines() -> None:
+    head = b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 3000 + b"Content-Length: 5\r\n\r\n"
+    assert is_whole_answer(head, 200, 5)
+    assert not guard(head, Framing.LENGTH).complete

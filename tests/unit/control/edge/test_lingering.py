@@ -2,6 +2,7 @@
 
 from pipeops.control.edge.lingering import LINGER_SECONDS, MAX_DROPPED, MAX_LINGERING, Lingering
 from pipeops.control.edge.listener import BODY_TIMEOUT
+from pipeops.protocol.exchange.native import Framing
 from tests.support.transports import RecordingTransport, feed
 from tests.unit.control.edge.test_listener import Bench
 
@@ -69,3 +70,19 @@ def test_a_body_that_stops_arriving_is_answered_and_one_that_we_hold_up_is_not()
     connection.resume_body()
     bench.listener.sweep(BODY_TIMEOUT + 1)
     assert transport.take().startswith(b"HTTP/1.1 408 ")
+
+
+def test_two_way_traffic_that_rests_is_not_taken_for_a_stalled_body() -> None:
+    """An answer has begun: whoever sends and receives at once may take its time."""
+    bench = Bench()
+    connection, transport = bench.connect()
+    feed(connection, POST)
+    connection.begin(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        Framing.CHUNKED,
+        200,
+        reusable=True,
+    )
+    bench.listener.sweep(BODY_TIMEOUT + 1)
+    assert not transport.closed
+    assert bench.listener.lingering == set()
