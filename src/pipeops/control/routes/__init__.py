@@ -1,0 +1,1 @@
+"""Which public host and path leads to which Service of which cluster."""
