@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.connection import ClientConnection
+from pipeops.control.edge.failures import FailureAnswer, kube_failure
 from pipeops.control.edge.lingering import LINGER_SECONDS, Lingering
 from pipeops.control.edge.shared import RequestRouter
 from pipeops.http1.read_buffer import ReadBuffer
@@ -44,7 +45,9 @@ class Listener:
         *,
         now: Callable[[], float],
         max_connections: int = MAX_CONNECTIONS,
+        failure: FailureAnswer = kube_failure,
     ) -> None:
+        self.failure = failure
         self.router = router
         self.access_log = access_log
         self.now = now

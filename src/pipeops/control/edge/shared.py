@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.exchange import ClientRequest, Exchange
+from pipeops.control.edge.failures import FailureAnswer
 from pipeops.http1.read_buffer import ReadBuffer
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Edge(Protocol):
     Attributes:
         connections: who is connected.
         lingering: who has been answered and still sends.
+        failure: how those who connect here are told that something failed.
     """
 
     router: RequestRouter
@@ -34,5 +36,6 @@ class Edge(Protocol):
     access_log: AccessLog
     connections: set[ClientConnection]
     lingering: set[Lingering]
+    failure: FailureAnswer
     next_request_id: Callable[[], bytes]
     now: Callable[[], float]
