@@ -1,0 +1,89 @@
+"""ServiceExchange: one request for a Service on one native stream; the edge's KubeExchange with another head."""
+
+import re
+from binascii import unhexlify
+from collections.abc import Callable
+from typing import Final
+
+from pipeops.control.edge.exchange import Client, ClientRequest
+from pipeops.control.edge.kube import KubeExchange
+from pipeops.protocol.exchange.native import (
+    MAX_HEAD_BYTES,
+    PREFACE_BYTES,
+    UNKNOWN_LENGTH,
+    HeadFlag,
+    StreamKind,
+    fixed_part,
+    unpack_preface,
+)
+from pipeops.protocol.exchange.service_failure import FAILURE_HEADER
+from pipeops.protocol.exchange.status import Hop
+from pipeops.protocol.messages.control import StreamEnd
+from pipeops.protocol.mux.stream import Stream
+from pipeops.protocol.mux.waiting import WaitingBytes
+
+_OWN: Final = 2  # flag of a preface: the agent's own answer, a failure
+_FAILURE = re.compile(rb"(?i:\r\n" + FAILURE_HEADER + rb"):[ \t]*([a-z-]{1,40})\r\n")
+_UPGRADE, _CLOSE_DELIMITED = int(HeadFlag.UPGRADE), int(HeadFlag.CLOSE_DELIMITED)
+
+
+class ServiceExchange(KubeExchange):
+    """Splices one public request and its answer through a stream.
+
+    What an agent says itself about a failure is never passed on: `on_failure` is told its word for it, then the
+    client's `fail` is called.
+    """
+
+    __slots__ = ("_on_failure",)
+
+    def __init__(
+        self,
+        client: Client,
+        take_end: Callable[[int], StreamEnd | None],
+        waiting: WaitingBytes,
+        on_failure: Callable[[str], None],
+    ) -> None:
+        super().__init__(client, take_end, waiting, watch=False)
+        self._on_failure = on_failure
+
+    def open(
+        self, stream: Stream, request: ClientRequest, *, target: bytes, head: bytes, upgrade: bool
+    ) -> None:
+        """Send the stream head; the body follows through on_body.
+
+        `target` is `name.namespace:port`, `head` an HTTP/1.1 request head from request line to blank line; `upgrade`:
+        it asks for one.
+        """
+        self.stream = stream
+        self._bodiless = request.method == b"HEAD"
+        flags = _UPGRADE if upgrade else 0 if request.minor else _CLOSE_DELIMITED
+        length = request.body_length
+        fixed = fixed_part(
+            StreamKind.SERVICE_HTTP,
+            flags,
+            0,
+            UNKNOWN_LENGTH if length is None else length,
+            unhexlify(request.request_id),
+            len(target),
+            0,
+            len(head),
+        )
+        stream.send(b"".join((fixed, target, head)), length == 0 and not upgrade)
+
+    def _begin(self, received: bytes) -> bool:
+        if len(received) < PREFACE_BYTES or not received[1] & _OWN:
+            return super()._begin(received)
+        self._buffer = received
+        _, _, status, length = unpack_preface(received)
+        if len(received) < PREFACE_BYTES + min(length, MAX_HEAD_BYTES):
+            return True
+        word = _FAILURE.search(received, PREFACE_BYTES)
+        self._on_failure(word[1].decode("ascii") if word is not None else "")
+        text = received[PREFACE_BYTES + length :].decode("utf-8", "replace")
+        self._reset_and_fail(status, text or "the agent failed")
+        return True
+
+    def _reset_and_fail(self, status: int, message: str) -> None:
+        if self.stream is not None:
+            self.stream.reset()
+        self._end(message, status if 400 <= status <= 599 else 502, Hop.AGENT)

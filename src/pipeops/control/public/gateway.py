@@ -1,0 +1,108 @@
+"""PublicGateway: the public listeners and what they share, built once and run by the composition root."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+
+from pipeops.control.public.access_log import PublicAccessLog
+from pipeops.control.public.listener import PublicListener
+from pipeops.control.public.router import PublicRouter, Routes, Way
+from pipeops.control.public.server_names import keep_server_names
+from pipeops.control.public.tunnel_way import TunnelWay
+from pipeops.control.public_settings import Address, PublicSettings
+from pipeops.control.routes.route import Route
+from pipeops.control.sessions.registry import SessionRegistry
+from pipeops.runtime.logs import get_logger
+from pipeops.runtime.tasks import TaskScope
+
+log = get_logger(__name__)
+
+ALPN = ("http/1.1",)
+SWEEP_INTERVAL = 1.0
+
+ServerContext = Callable[[tuple[str, ...]], ssl.SSLContext]
+Challenge = Callable[[str, str], bytes | None]
+
+
+class PublicGateway:
+    """All of it; off while no address is set.
+
+    Args:
+        server_context: TLS of the HTTPS listener, for these ALPN protocols.
+        challenge: answers ACME challenges by host and token.
+
+    Attributes:
+        bound: addresses listened on, by `http` and `https`.
+    """
+
+    def __init__(
+        self,
+        settings: PublicSettings,
+        routes: Routes,
+        registry: SessionRegistry,
+        *,
+        server_context: ServerContext,
+        now: Callable[[], float],
+        access_log: PublicAccessLog,
+        challenge: Challenge | None = None,
+    ) -> None:
+        self._settings = settings
+        self._server_context = server_context
+        self._now = now
+        self.bound: dict[str, tuple[str, int]] = {}
+        self._tunnel = TunnelWay(registry)
+        self.router = PublicRouter(
+            routes, self._way, settings=settings, now=now, challenge=challenge
+        )
+        self._access_log = access_log
+
+    def _way(self, route: Route) -> Way:
+        return self._tunnel
+
+    async def run(self) -> None:
+        """Listen until cancelled.
+
+        Raises:
+            OSError: an address cannot be bound.
+            TlsConfigError: there is no usable certificate.
+        """
+        settings = self._settings
+        if not settings.enabled:
+            return
+        self._access_log.start()
+        try:
+            async with (
+                TaskScope("public clients") as clients,
+                asyncio.TaskGroup() as group,
+            ):
+                if settings.http is not None:
+                    group.create_task(self._listen("http", settings.http, clients, None))
+                if settings.https is not None:
+                    context = self._server_context(ALPN)
+                    keep_server_names(context)
+                    group.create_task(self._listen("https", settings.https, clients, context))
+                group.create_task(self._sweep())
+        finally:
+            self._access_log.stop()
+
+    async def _listen(
+        self, kind: str, address: Address, scope: TaskScope, context: ssl.SSLContext | None
+    ) -> None:
+        listener = PublicListener(
+            self.router,
+            self._access_log,
+            scope,
+            now=self._now,
+            proxies=self._settings.proxy_protocol,
+        )
+
+        def on_listening(bound: tuple[str, int]) -> None:
+            log.info("public gateway is listening", kind=kind, address=f"{bound[0]}:{bound[1]}")
+            self.bound[kind] = bound
+
+        await listener.run(*address, ssl_context=context, on_listening=on_listening)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL)
+            self.router.sweep(self._now())
