@@ -129,7 +129,7 @@ class PublicBench:
                 runner.run(self._main())
         except asyncio.CancelledError:
             pass
-        except BaseException as error:  # noqa: BLE001 - for the test's thread
+        except BaseException as error:
             self.failure = error
 
     async def _main(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 MAX_HOST = 253
 
 _AUTHORITY = re.compile(rb"([A-Za-z0-9._-]{1,254}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
+_EMPTY_LABEL = re.compile(r"^\.|\.\.|\.$")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)([/?][^#]*)?")
 
 
@@ -38,7 +39,7 @@ def read_host(value: bytes | None) -> Host:
     if match is None or (match[2] is not None and int(match[2]) > 65535):
         raise UnusableTarget("malformed Host header")
     name = match[1].decode("ascii").lower().removesuffix(".")
-    if not name or name.startswith(".") or ".." in name or len(name) > MAX_HOST:
+    if not name or len(name) > MAX_HOST or _EMPTY_LABEL.search(name):
         raise UnusableTarget("malformed Host header")
     return Host(name, value)
 
