@@ -221,9 +221,8 @@ class Application:
             word.encode(),
             len(body),
         )
-        preface = bytearray(encode_preface(Framing.LENGTH, status, len(head), reusable=True))
-        preface[1] |= 2
-        self._finish(bytes(preface) + head + body)
+        preface = encode_preface(Framing.LENGTH, status, len(head), reusable=True, own=True)
+        self._finish(preface + head + body)
 
     def _event(self, number: int) -> None:
         if self not in self._agent.live or self._fin:

@@ -3,16 +3,16 @@
 import re
 from binascii import unhexlify
 from collections.abc import Callable
-from typing import Final
 
 from pipeops.control.edge.exchange import Client, ClientRequest
 from pipeops.control.edge.kube import KubeExchange
+from pipeops.protocol.errors import RemoteProtocolError
 from pipeops.protocol.exchange.native import (
-    MAX_HEAD_BYTES,
     PREFACE_BYTES,
     UNKNOWN_LENGTH,
     HeadFlag,
     StreamKind,
+    decode_preface,
     fixed_part,
     unpack_preface,
 )
@@ -22,7 +22,6 @@ from pipeops.protocol.messages.control import StreamEnd
 from pipeops.protocol.mux.stream import Stream
 from pipeops.protocol.mux.waiting import WaitingBytes
 
-_OWN: Final = 2  # flag of a preface: the agent's own answer, a failure
 _FAILURE = re.compile(rb"(?i:\r\n" + FAILURE_HEADER + rb"):[ \t]*([a-z-]{1,40})\r\n")
 _UPGRADE, _CLOSE_DELIMITED = int(HeadFlag.UPGRADE), int(HeadFlag.CLOSE_DELIMITED)
 
@@ -71,11 +70,15 @@ class ServiceExchange(KubeExchange):
         stream.send(b"".join((fixed, target, head)), length == 0 and not upgrade)
 
     def _begin(self, received: bytes) -> bool:
-        if len(received) < PREFACE_BYTES or not received[1] & _OWN:
+        try:
+            own = len(received) >= PREFACE_BYTES and decode_preface(received).own
+        except RemoteProtocolError:
+            own = False  # explained by the other answers' reading
+        if not own:
             return super()._begin(received)
         self._buffer = received
         _, _, status, length = unpack_preface(received)
-        if len(received) < PREFACE_BYTES + min(length, MAX_HEAD_BYTES):
+        if len(received) < PREFACE_BYTES + length:
             return True
         word = _FAILURE.search(received, PREFACE_BYTES)
         self._on_failure(word[1].decode("ascii") if word is not None else "")

@@ -1,5 +1,6 @@
 """PublicRouter: which route answers a public request; nothing else of the control plane can be reached from here."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -231,7 +232,7 @@ class PublicRouter:
             return False
         wait = state.admit(memo.address, request.started)
         if wait:
-            _fail(client, context, Trouble.TOO_MANY_REQUESTS, 429, "rate limit", int(wait) + 1)
+            _fail(client, context, Trouble.TOO_MANY_REQUESTS, 429, "rate limit", math.ceil(wait))
             return False
         if state.active >= limits.max_concurrent or len(self.live) >= MAX_LIVE:
             _fail(client, context, Trouble.BUSY, 503, "too many requests under way", 1)
