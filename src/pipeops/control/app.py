@@ -26,6 +26,8 @@ from pipeops.control.edge.listener import Listener
 from pipeops.control.edge.pipeops_kube import PipeOpsKube
 from pipeops.control.edge.router import Router
 from pipeops.control.forwards.ports import ForwardPorts
+from pipeops.control.public.access_log import PublicAccessLog
+from pipeops.control.public.gateway import PublicGateway, pair_context
 from pipeops.control.routes.dns_lookup import DnsLookup
 from pipeops.control.routes.ownership import HostRule
 from pipeops.control.routes.proofs import DomainProofs
@@ -133,9 +135,24 @@ class ControlPlane:
         self.routes = RouteRegistry(
             store.routes, store.domains, rule=HostRule(settings.route_hosts), now=clock.wall
         )
+        timestamp = _Timestamp(clock.wall)
+        public = settings.public
+        self.public = PublicGateway(
+            public,
+            self.routes.table,
+            self.registry,
+            server_context=pair_context(public.tls_cert, public.tls_key),
+            now=self._now,
+            access_log=PublicAccessLog(
+                sys.stderr,
+                timestamp=timestamp,
+                call_later=loop.call_later,
+                enabled=public.access_log,
+            ),
+        )
         self.access_log = AccessLog(
             sys.stderr,
-            timestamp=_Timestamp(clock.wall),
+            timestamp=timestamp,
             call_later=loop.call_later,
             enabled=settings.access_log,
         )
@@ -164,6 +181,7 @@ class ControlPlane:
                 services.spawn(upkeep.run(), name="routes")
                 services.spawn(self._watch_tokens(), name="tokens")
                 services.spawn(self._serve_forwards(), name="forwards")
+                services.spawn(self._serve_public(), name="public")
                 listening = services.spawn(self._listen(listener), name="listener")
                 gc.collect()
                 gc.freeze()
@@ -277,6 +295,10 @@ class ControlPlane:
     async def _serve_forwards(self) -> None:
         await self._listening.wait()  # a control plane that cannot start opens no other ports
         await self.forwards.run()
+
+    async def _serve_public(self) -> None:
+        await self._listening.wait()
+        await self.public.run()
 
     async def _watch_tokens(self) -> None:
         def failed(error: Exception) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeops.control.public_settings import PublicSettings
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlSettings:
@@ -22,6 +24,7 @@ class ControlSettings:
         max_waiting_mib: MiB kept for slow clients and agents, all together, before new requests are answered with 503.
         route_hosts: what a cluster needs for a public host that no domain of its own covers: `first-come`, `verified` or `allow-list`.
         name_servers: (address, port) of those that are asked for proofs of domains; empty: the system's.
+        public: of the public gateway.
         access_log: write a line for each request.
     """
 
@@ -39,6 +42,7 @@ class ControlSettings:
     max_waiting_mib: int = 512
     route_hosts: str = "verified"
     name_servers: tuple[tuple[str, int], ...] = ()
+    public: PublicSettings = PublicSettings()  # noqa: RUF009 - frozen
     access_log: bool = True
     log_level: str = "info"
     log_format: str = "auto"

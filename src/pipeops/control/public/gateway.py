@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 from pipeops.control.public.access_log import PublicAccessLog
 from pipeops.control.public.listener import PublicListener
@@ -12,6 +13,7 @@ from pipeops.control.public.tunnel_way import TunnelWay
 from pipeops.control.public_settings import Address, PublicSettings
 from pipeops.control.routes.route import Route
 from pipeops.control.sessions.registry import SessionRegistry
+from pipeops.http1.tls import TlsConfigError, server_context
 from pipeops.runtime.logs import get_logger
 from pipeops.runtime.tasks import TaskScope
 
@@ -22,6 +24,20 @@ SWEEP_INTERVAL = 1.0
 
 ServerContext = Callable[[tuple[str, ...]], ssl.SSLContext]
 Challenge = Callable[[str, str], bytes | None]
+
+
+def pair_context(cert: Path | None, key: Path | None) -> ServerContext:
+    """Contexts that show one certificate from two PEM files, whatever host is asked for."""
+
+    def context(alpn: tuple[str, ...]) -> ssl.SSLContext:
+        if cert is None or key is None:
+            raise TlsConfigError("public HTTPS needs a certificate: --public-tls-cert and -key")
+        made = server_context(str(cert), str(key))
+        made.set_alpn_protocols(list(alpn))
+        made.num_tickets = 2  # browsers resume their sessions
+        return made
+
+    return context
 
 
 class PublicGateway:
