@@ -19,7 +19,7 @@ from pipeops.runtime.tasks import TaskScope
 
 log = get_logger(__name__)
 
-ALPN = ("http/1.1",)
+ALPN = ("h2", "http/1.1")
 SWEEP_INTERVAL = 1.0
 
 ServerContext = Callable[[tuple[str, ...]], ssl.SSLContext]

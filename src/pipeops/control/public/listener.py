@@ -20,11 +20,14 @@ from pipeops.control.edge.listener import (
 from pipeops.control.edge.shared import Edge
 from pipeops.control.public.connection import PublicConnection
 from pipeops.control.public.failures import public_failure
+from pipeops.control.public.http2.connection import Http2Connection
 from pipeops.control.public.proxied_accept import ProxiedServer
 from pipeops.control.public.router import PublicRouter
 from pipeops.control.public.server_names import server_name
 from pipeops.control.public_settings import Network
 from pipeops.runtime.tasks import TaskScope
+
+HTTP2 = "h2"
 
 
 class PublicListener(Listener):
@@ -105,6 +108,10 @@ class _Arriving(asyncio.Protocol):
         tls = transport.get_extra_info("ssl_object")
         sni = server_name(tls)
         edge: Edge = listener
-        chosen = PublicConnection(edge, sni=sni, peer=self._peer)
+        chosen: asyncio.BufferedProtocol
+        if tls is not None and tls.selected_alpn_protocol() == HTTP2:
+            chosen = Http2Connection(edge, listener.public_router, sni=sni, peer=self._peer)
+        else:
+            chosen = PublicConnection(edge, sni=sni, peer=self._peer)
         transport.set_protocol(chosen)
         chosen.connection_made(transport)
