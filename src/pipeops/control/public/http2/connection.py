@@ -222,7 +222,10 @@ class Http2Connection(asyncio.BufferedProtocol):
 
     def pump_later(self, stream: Http2Stream) -> None:
         """Multiplexer: something waits."""
-        if not stream.over:
+        if stream.end_sent:
+            if stream.ended:
+                stream.on_complete()
+        elif not stream.over:
             if stream not in self._ready:
                 self._ready.append(stream)
             self._flush_later()
@@ -321,6 +324,7 @@ class Http2Connection(asyncio.BufferedProtocol):
 
     def _complete(self, stream: Http2Stream) -> None:
         """The end of an answer was sent."""
+        stream.end_sent = True
         self._streams.pop(stream.id, None)
         if not stream.received_end:
             # RFC 9113 section 8.1: the rest of the request is not wanted, and the answer stands.

@@ -50,12 +50,13 @@ class Http2Stream:
         credit: bytes of request body that have left us since the client's window was opened last.
         outbox: bytes of the answer that wait for a window.
         ended: the answer is complete; its end follows the outbox.
+        end_sent: so did END_STREAM.
         received_end: the request was read to its end.
         over: nothing is sent or taken any more.
     """
 
     __slots__ = (
-        "_answer", "_body_paused", "_exchange", "_held", "_held_end", "_stalled", "_status", "credit", "ended", "id", "mux", "outbox",
+        "_answer", "_body_paused", "_exchange", "_held", "_held_end", "_stalled", "_status", "credit", "end_sent", "ended", "id", "mux", "outbox",
         "over", "received_end", "request", "sent",
     )  # fmt: skip
 
@@ -70,7 +71,7 @@ class Http2Stream:
         self._held: list[bytes] = []
         self._held_end = False
         self.outbox = bytearray()
-        self.ended = self.received_end = self.over = False
+        self.ended = self.end_sent = self.received_end = self.over = False
         self.sent = self.credit = 0
 
     # -- PublicClient ------------------------------------------------------------------------
