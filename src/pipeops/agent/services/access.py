@@ -83,6 +83,10 @@ class ServiceAccess:
             " listed under services.allow of the agent"
         )
 
+    def trusts(self, target: ServiceTarget) -> bool:
+        """ServiceRule: what `services.allow` spells out."""
+        return self.allowed.spells_out(target)
+
     def _check_policy(self, target: ServiceTarget) -> bool:
         """Whether the cluster's policy lists the Service."""
         if self.guard is None:
