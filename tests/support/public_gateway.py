@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +21,9 @@ from pipeops.control.public_settings import PublicSettings
 from pipeops.control.routes.route import PathType, Route, RouteKey, RoutingMode
 from pipeops.control.routes.table import RouteTable
 from pipeops.control.sessions.registry import SessionRegistry
+from pipeops.protocol.mux.session import Session
 from tests.support.certificates import Authority
-from tests.support.scripted_agent import ScriptedAgent
+from tests.support.scripted_agent import ScriptedAgent, connect
 
 CLUSTER = "edge"
 T = TypeVar("T")
@@ -51,13 +53,19 @@ class PublicBench:
     Attributes:
         table: add routes before or while it runs.
         challenges: ACME answers by host and token.
+        agent: unless `behind` opened another tunnel.
     """
 
     def __init__(
-        self, directory: Path, settings: PublicSettings | None = None, *hosts: str
+        self,
+        directory: Path,
+        settings: PublicSettings | None = None,
+        *,
+        behind: Callable[[], AbstractAsyncContextManager[Session]] | None = None,
     ) -> None:
         authority = Authority(directory)
-        names = hosts or ("app.example.com", "other.example.com", "localhost", "127.0.0.1")
+        self._behind = behind
+        names = ("app.example.com", "other.example.com", "localhost", "127.0.0.1")
         self._pair = authority.server("public", *names)
         self.ca_file = authority.ca_file
         loopback = ("127.0.0.1", 0)
@@ -111,11 +119,20 @@ class PublicBench:
         timeout: float = 10,
     ) -> ssl.SSLSocket:
         """A connection with TLS."""
+        return self.wrap(self.plain("https", timeout), sni, alpn)
+
+    def wrap(
+        self,
+        plain: socket.socket,
+        sni: str | None = "app.example.com",
+        alpn: tuple[str, ...] = ("http/1.1",),
+    ) -> ssl.SSLSocket:
+        """Begin TLS on a connection."""
         context = ssl.create_default_context(cafile=str(self.ca_file))
         context.set_alpn_protocols(list(alpn))
         if sni is None:
             context.check_hostname = False
-        return context.wrap_socket(self.plain("https", timeout), server_hostname=sni)
+        return context.wrap_socket(plain, server_hostname=sni)
 
     def logged(self) -> list[dict[str, Any]]:
         """Lines of the access log so far."""
@@ -136,7 +153,6 @@ class PublicBench:
         loop = self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self.registry = SessionRegistry(now=loop.time)
-        self.agent = ScriptedAgent(self.registry, CLUSTER)
         self.gateway = PublicGateway(
             self._settings,
             self.table,
@@ -148,7 +164,11 @@ class PublicBench:
             ),
             challenge=lambda host, token: self.challenges.get((host, token)),
         )
-        async with asyncio.TaskGroup() as group:
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+            if self._behind is not None:
+                connect(self.registry, CLUSTER, await stack.enter_async_context(self._behind()))
+            else:
+                self.agent = ScriptedAgent(self.registry, CLUSTER)
             running = group.create_task(self.gateway.run())
             while len(self.gateway.bound) < 2 and not running.done():
                 await asyncio.sleep(0.01)

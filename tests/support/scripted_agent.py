@@ -23,6 +23,16 @@ from pipeops.protocol.mux.termination import Termination
 PIECE = 64 * 1024
 
 
+def connect(registry: SessionRegistry, cluster: str, session: Session) -> AgentInstance:
+    """Make the control plane's end of a session the tunnel of a cluster."""
+    instance = AgentInstance(
+        cluster_id=cluster, cluster_name=cluster, agent_id="a", instance="default", epoch=0,
+        native=True, version="1", secret=cluster, since=0.0,
+    )  # fmt: skip
+    registry.attach(instance, _Link(session))
+    return instance
+
+
 class ScriptedAgent:
     """Both ends of one tunnel, without sockets between them.
 
@@ -41,11 +51,7 @@ class ScriptedAgent:
         loop = asyncio.get_running_loop()
         self.near = self._session(Role.SERVER, lambda: loop.call_soon(self._pump, 0))
         self.far = self._session(Role.CLIENT, lambda: loop.call_soon(self._pump, 1))
-        self.instance = AgentInstance(
-            cluster_id=cluster, cluster_name=cluster, agent_id="a", instance="default", epoch=0,
-            native=True, version="1", secret=cluster, since=0.0,
-        )  # fmt: skip
-        registry.attach(self.instance, _Link(self.near))
+        self.instance = connect(registry, cluster, self.near)
 
     def _session(self, role: Role, wake: Callable[[], object]) -> Session:
         return Session(
