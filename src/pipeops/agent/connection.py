@@ -131,7 +131,7 @@ class ControlPlaneConnection:
         self.forward_grants: list[ForwardGrant] = []
         self._dial_socket = dial
         self._loop = asyncio.get_running_loop()
-        self._cluster_id = ""
+        self._cluster_id = self._shown = ""
         self._gateway: Gateway | None = None
         self._beats = Heartbeats(facts, identity.agent_id, native=False, now=self._loop.time)
         self._lanes: dict[int, Lane] = {}
@@ -215,7 +215,7 @@ class ControlPlaneConnection:
                 log.error("failed to register agent", error=str(error))
                 raise error
             delay = max(next(delays), error.retry_after)
-            if not error.retryable:
+            if not error.retryable and self._shown == self._token():  # not rotated meanwhile
                 delay = max(delay, self._times.refused)
             if not registered:
                 delay = min(delay, left)
@@ -303,7 +303,8 @@ class ControlPlaneConnection:
         return lane, features, gateway.success
 
     def _authorization(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._token()}", "User-Agent": USER_AGENT}
+        self._shown = self._token()
+        return {"Authorization": f"Bearer {self._shown}", "User-Agent": USER_AGENT}
 
     async def _register(self, lane: Lane, features: frozenset[Feature]) -> RegisterSuccess:
         native = Feature.NATIVE in features
