@@ -5,7 +5,7 @@ import socket as sockets
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from picows import (
     WSError,
@@ -156,6 +156,8 @@ class TunnelSocket(WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """picows: the connection is gone."""
         self._transport = None
+        # uvloop's TLS and the library keep each other, 256 KiB of buffers included, until a garbage collection.
+        transport.underlying_transport.set_protocol(asyncio.BufferedProtocol())
         self._handler.on_close(*self._close)
 
     def pause_writing(self) -> None:
@@ -277,6 +279,7 @@ async def dial(
                     proxy=proxy,
                     proxy_ssl_context=ssl_context if proxy and proxy.startswith("https:") else None,
                     socket_factory=open_socket,
+                    **_tls_times(url, handshake_timeout),
                 )
     except WSHandshakeError as error:
         answer = error.response
@@ -290,6 +293,13 @@ async def dial(
     if not socket.opened:  # picows reports a connection that ends within the handshake as a success
         raise ConnectionAbortedError
     return socket
+
+
+def _tls_times(url: str, handshake_timeout: float) -> dict[str, Any]:
+    """The library's timers outlive the handshakes they watch, and keep their buffers: a minute by default."""
+    if not url.startswith("wss:"):
+        return {}
+    return {"ssl_handshake_timeout": handshake_timeout, "ssl_shutdown_timeout": CLOSE_TIMEOUT}
 
 
 @contextmanager
