@@ -75,7 +75,7 @@ class Certificate:
 
 
 def read_certificate(
-    chain: bytes, key: bytes, *, label: str, source: Source, origin: str, now: float
+    chain: bytes, key: bytes, *, label: str, source: Source, origin: str, now: float | None
 ) -> Certificate:
     """Check a certificate and its key, both PEM, and read what they are for. Takes about a millisecond.
 
@@ -85,7 +85,7 @@ def read_certificate(
         label: see `Certificate`.
         source: see `Certificate`.
         origin: what the error calls it.
-        now: seconds since 1970.
+        now: seconds since 1970; None: whether it is valid now does not matter.
 
     Raises:
         CertificateError: it is no PEM, too large, expired, not valid yet, or the key belongs to another.
@@ -95,9 +95,9 @@ def read_certificate(
     leaf = _leaf(chain, origin)
     _check_key(leaf, key, origin)
     not_before, not_after = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-    if now >= not_after.timestamp():
+    if now is not None and now >= not_after.timestamp():
         raise CertificateError(f"{origin}: it expired on {not_after:%Y-%m-%d %H:%M} UTC")
-    if now < not_before.timestamp():
+    if now is not None and now < not_before.timestamp():
         raise CertificateError(f"{origin}: it is not valid before {not_before:%Y-%m-%d %H:%M} UTC")
     certificate = Certificate(
         label=label,

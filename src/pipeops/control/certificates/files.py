@@ -210,7 +210,7 @@ def _pairs_in(directory: Path) -> Iterator[_Found]:
     below = [directory / name for name, is_directory in seen if is_directory]
     for place in [directory, *below[:MAX_FILES]]:
         for chain, key in PAIRS:
-            if (place / chain).exists():
+            if any(_stat(place / chain)):
                 label = place.name if place != directory else chain.rpartition(".")[0]
                 yield _Found(label, place / chain, place / key)
                 break
