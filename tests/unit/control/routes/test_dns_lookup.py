@@ -6,12 +6,12 @@ import pytest
 from pipeops.control.routes import dns_lookup
 from pipeops.control.routes.dns_lookup import DnsLookup
 from pipeops.control.routes.proofs import LookupFailed
-from tests.support.dns import name_server
+from tests.support.dns import NameServer
 
 
 @pytest.fixture
-async def server():
-    async with name_server() as server:
+def server():
+    with NameServer() as server:
         yield server
 
 
