@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pipeops.control.store.certificates import CertificateStore
 from pipeops.control.store.cluster_credentials import ClusterCredentialStore
 from pipeops.control.store.cluster_tokens import ClusterTokenStore
 from pipeops.control.store.clusters import ClusterStore
@@ -19,6 +20,7 @@ class Store:
     """The repositories; whoever opened it closes it."""
 
     database: Database
+    certificates: CertificateStore
     clusters: ClusterStore
     cluster_credentials: ClusterCredentialStore
     cluster_tokens: ClusterTokenStore
@@ -47,6 +49,7 @@ async def open_store(url: str, *, now: Callable[[], float]) -> Store:
     database = await Database.open(url)
     return Store(
         database=database,
+        certificates=CertificateStore(database, now),
         clusters=ClusterStore(database, now),
         cluster_credentials=ClusterCredentialStore(database, now),
         cluster_tokens=ClusterTokenStore(database, now),

@@ -132,6 +132,38 @@ domains = sa.Table(
     sa.Column("created_at", sa.Double, nullable=False),
 )
 
+# Of the public gateway; private keys are encrypted before they come here.
+gateway_certificates = sa.Table(
+    "gateway_certificates",
+    metadata,
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("chain", sa.LargeBinary, nullable=False),
+    sa.Column("sealed_key", sa.LargeBinary, nullable=False),
+    sa.Column("directory", sa.Text, nullable=False),
+    sa.Column("added_by", sa.Text, nullable=False),
+    sa.Column("updated_at", sa.Double, nullable=False),
+)
+
+acme_accounts = sa.Table(
+    "acme_accounts",
+    metadata,
+    sa.Column("directory", sa.Text, primary_key=True),
+    sa.Column("uri", sa.Text, nullable=False),
+    sa.Column("sealed_key", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+)
+
+# What went wrong with a host's orders; kept over restarts, because a CA counts failures, too.
+acme_failures = sa.Table(
+    "acme_failures",
+    metadata,
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("retry_at", sa.Double, nullable=False),
+    sa.Column("problem", sa.Text, nullable=False),
+)
+
 user_tokens = sa.Table(
     "user_tokens",
     metadata,
