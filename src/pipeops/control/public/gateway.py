@@ -10,8 +10,9 @@ from pipeops.control.public.listener import PublicListener
 from pipeops.control.public.router import PublicRouter, Routes, Way
 from pipeops.control.public.server_names import keep_server_names
 from pipeops.control.public.tunnel_way import TunnelWay
+from pipeops.control.public.upstream.direct_way import DirectWay
 from pipeops.control.public_settings import Address, PublicSettings
-from pipeops.control.routes.route import Route
+from pipeops.control.routes.route import Route, RoutingMode
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.http1.tls import TlsConfigError, server_context
 from pipeops.runtime.logs import get_logger
@@ -66,13 +67,17 @@ class PublicGateway:
         self._server_context = server_context
         self._now = now
         self.bound: dict[str, tuple[str, int]] = {}
-        self._tunnel = TunnelWay(registry)
+        self._direct: DirectWay | None = None
+        self._tunnel = TunnelWay(registry, now)
         self.router = PublicRouter(
             routes, self._way, settings=settings, now=now, challenge=challenge
         )
         self._access_log = access_log
 
     def _way(self, route: Route) -> Way:
+        direct = self._direct
+        if route.mode is RoutingMode.DIRECT and route.public_endpoint and direct is not None:
+            return direct
         return self._tunnel
 
     async def run(self) -> None:
@@ -91,6 +96,12 @@ class PublicGateway:
                 TaskScope("public clients") as clients,
                 asyncio.TaskGroup() as group,
             ):
+                self._direct = DirectWay(
+                    clients,
+                    now=self._now,
+                    verify=settings.direct_verify,
+                    private=settings.direct_private,
+                )
                 if settings.http is not None:
                     group.create_task(self._listen("http", settings.http, clients, None))
                 if settings.https is not None:
@@ -99,6 +110,9 @@ class PublicGateway:
                     group.create_task(self._listen("https", settings.https, clients, context))
                 group.create_task(self._sweep())
         finally:
+            self._tunnel.raw.pool.close()
+            if self._direct is not None:
+                self._direct.pool.close()
             self._access_log.stop()
 
     async def _listen(

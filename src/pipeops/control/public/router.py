@@ -63,14 +63,29 @@ class Forwarded:
     """A request as it goes on.
 
     Attributes:
-        head: HTTP/1.1 request head for the Service, without framing fields.
-        upgrade: it asks for one.
+        target: path and query, as received.
+        lines: header lines, without those that frame the body or ask for an upgrade.
+        upgrade: protocol to change to, or empty.
     """
 
     request: ClientRequest
     host: Host
-    head: bytes
-    upgrade: bool
+    target: bytes
+    lines: bytes
+    upgrade: bytes
+
+    @property
+    def head(self) -> bytes:
+        """HTTP/1.1 request head, as native streams carry it."""
+        upgrade = self.upgrade
+        if upgrade:
+            upgrade = b"connection: upgrade\r\nupgrade: %b\r\n" % upgrade
+        return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (
+            self.request.method,
+            self.target,
+            self.lines,
+            upgrade,
+        )
 
 
 class Way(Protocol):
@@ -91,7 +106,7 @@ class Memo:
     scheme: bytes
     address: str
     lines: bytes
-    upgrade: bytes | None
+    upgrade: bytes
 
 
 class PublicRouter:
@@ -270,31 +285,22 @@ class PublicRouter:
     ) -> Exchange | None:
         context = request.context
         assert isinstance(context, RequestContext)  # noqa: S101 - `open` made it
-        upgrade = b""
-        if memo.upgrade is not None:
-            upgrade = b"connection: upgrade\r\nupgrade: %b\r\n" % memo.upgrade
-        head = b"%b %b HTTP/1.1\r\n%bx-request-id: %b\r\n%b\r\n" % (
-            request.method,
-            target,
-            memo.lines,
-            request.request_id,
-            upgrade,
-        )
+        lines = b"%bx-request-id: %b\r\n" % (memo.lines, request.request_id)
         hsts = b""
         if memo.scheme == b"https" and state.limits.hsts_max_age:
             hsts = b"Strict-Transport-Security: max-age=%d\r\n" % state.limits.hsts_max_age
         guard = RouteExchange(client, context, state, self.live, now=self._now, hsts=hsts)
-        forwarded = Forwarded(request, memo.host, head, memo.upgrade is not None)
+        forwarded = Forwarded(request, memo.host, target, lines, memo.upgrade)
         guard.way = self._way(state.route).open(forwarded, state, guard)
         return guard if guard.way is not None else None
 
 
-def _upgrade(block: HeaderBlock) -> bytes | None:
-    """The protocol to change to; what we do not carry is ignored, as RFC 9110 section 7.8 allows."""
+def _upgrade(block: HeaderBlock) -> bytes:
+    """The protocol to change to, or nothing; what we do not carry is ignored, as RFC 9110 section 7.8 allows."""
     upgrade = block.upgrade
     if upgrade is not None and upgrade.lower() == b"websocket":
         return b"websocket"
-    return None
+    return b""
 
 
 def _fail(

@@ -1,5 +1,7 @@
 """TunnelWay: requests to Services through the agents' tunnels."""
 
+from collections.abc import Callable
+
 from pipeops.control.edge.exchange import Exchange
 from pipeops.control.public.context import RequestContext
 from pipeops.control.public.exchange import ServiceExchange
@@ -7,6 +9,7 @@ from pipeops.control.public.exchange_guard import RouteExchange
 from pipeops.control.public.route_state import RouteState
 from pipeops.control.public.router import Forwarded
 from pipeops.control.public.trouble import Trouble, of_failure
+from pipeops.control.public.upstream.raw_way import RawWay
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.protocol.errors import SessionClosed, StreamLimitReached
 from pipeops.protocol.exchange.status import Hop
@@ -15,8 +18,9 @@ from pipeops.protocol.exchange.status import Hop
 class TunnelWay:
     """A Way for routes in tunnel mode."""
 
-    def __init__(self, registry: SessionRegistry) -> None:
+    def __init__(self, registry: SessionRegistry, now: Callable[[], float]) -> None:
         self._registry = registry
+        self.raw = RawWay(now)
 
     def open(
         self, forwarded: Forwarded, state: RouteState, guard: RouteExchange
@@ -35,15 +39,16 @@ class TunnelWay:
         instance = registry.pick(state.route.cluster.encode())
         lane = instance.best_lane(request.started) if instance is not None else None
         session = lane.link.session if lane is not None else None
+        if instance is not None and not instance.native and lane is not None and session is None:
+            context.trouble = Trouble.NOT_SERVED
+            guard.fail(502, "the agent has no multiplexed tunnel; install pipeops-agent", Hop.AGENT)
+            return None
         if instance is None or lane is None or session is None:
             context.trouble = Trouble.OFFLINE
             guard.fail(503, "no agent of the cluster is connected", Hop.TUNNEL)
             return None
         if not instance.native:
-            context.trouble = Trouble.UNSUPPORTED
-            message = "the cluster's agent cannot carry public traffic; install pipeops-agent"
-            guard.fail(502, message, Hop.AGENT)
-            return None
+            return self.raw.open_on(lane, forwarded, state, guard)
 
         def on_failure(word: str) -> None:
             context.trouble = of_failure(word)
@@ -56,6 +61,10 @@ class TunnelWay:
             guard.fail(503, str(error), Hop.TUNNEL)
             return None
         exchange.open(
-            stream, request, target=state.target, head=forwarded.head, upgrade=forwarded.upgrade
+            stream,
+            request,
+            target=state.target,
+            head=forwarded.head,
+            upgrade=bool(forwarded.upgrade),
         )
         return exchange

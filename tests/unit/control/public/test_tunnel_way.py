@@ -29,9 +29,12 @@ class Bench:
         request.context = self.context
         state = RouteStates(RouteDefaults()).of(route("app.example.com"))
         guard = RouteExchange(self.client, self.context, state, set(), now=lambda: 0.0, hsts=b"")
-        sent = b"GET /x HTTP/1.1\r\nhost: app.example.com\r\n\r\n"
-        forwarded = Forwarded(request, read_host(b"app.example.com"), sent, upgrade=False)
-        self.exchange: Exchange | None = TunnelWay(registry).open(forwarded, state, guard)
+        forwarded = Forwarded(
+            request, read_host(b"app.example.com"), b"/x", b"host: app.example.com\r\n", b""
+        )
+        self.exchange: Exchange | None = TunnelWay(registry, lambda: 0.0).open(
+            forwarded, state, guard
+        )
 
 
 async def test_a_request_reaches_the_service_and_its_answer_the_client() -> None:
@@ -52,11 +55,21 @@ async def test_without_an_agent_the_application_is_offline() -> None:
     assert bench.client.ended.startswith("503: ")
 
 
-async def test_an_agent_that_speaks_another_dialect_is_said_to_be_none_for_this() -> None:
+async def test_an_agent_that_speaks_another_dialect_gets_a_raw_stream() -> None:
     registry = SessionRegistry(now=lambda: 0.0)
-    ScriptedAgent(registry, "edge").instance.native = False
+    agent = ScriptedAgent(registry, "edge")
+    agent.instance.native = False
     bench = Bench(registry)
-    assert (bench.exchange, bench.context.trouble) == (None, Trouble.UNSUPPORTED)
+    assert (bench.exchange is not None, bench.context.way) == (True, "raw stream")
+
+
+async def test_an_agent_that_multiplexes_nothing_cannot_carry_public_traffic() -> None:
+    registry = SessionRegistry(now=lambda: 0.0)
+    agent = ScriptedAgent(registry, "edge")
+    agent.instance.native = False
+    agent.instance.lanes[0].link.session = None
+    bench = Bench(registry)
+    assert (bench.exchange, bench.context.trouble) == (None, Trouble.NOT_SERVED)
 
 
 async def test_nothing_new_begins_while_too_much_waits() -> None:
