@@ -39,7 +39,7 @@ class TunnelWay:
         instance = registry.pick(state.route.cluster.encode())
         lane = instance.best_lane(request.started) if instance is not None else None
         session = lane.link.session if lane is not None else None
-        if instance is not None and not instance.native and lane is not None and session is None:
+        if instance is not None and not instance.native and session is None:
             context.trouble = Trouble.NOT_SERVED
             guard.fail(502, "the agent has no multiplexed tunnel; install pipeops-agent", Hop.AGENT)
             return None
