@@ -181,7 +181,7 @@ def _compatibility_page() -> str:
         "Services: a control plane that speaks the PipeOps dialect reaches every Service outside `kube-system`,",
         "`kube-public` and `kube-node-lease`, as it expects, and those that the cluster publishes. `services.default: deny`",
         "leaves it the published and listed ones only, as our own control plane always has them",
-        "([decision 8](../explanation/decisions/0008-which-services.md)).",
+        "([decision 9](../explanation/decisions/0009-which-services.md)).",
     ]
     for heading, rows in tables().items():
         count = Counter(row.verdict for row in rows)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeops.control.routes.decision import Decision, decide
 from pipeops.control.routes.ownership import (
     HostOwnership,
     HostRule,
@@ -15,9 +16,9 @@ from pipeops.control.routes.ownership import (
 )
 from pipeops.control.routes.refusals import RefusalLog
 from pipeops.control.routes.route import Route, RouteKey
-from pipeops.control.routes.stored import route_of, row_key, stored_of
+from pipeops.control.routes.stored import route_of
 from pipeops.control.routes.table import RouteTable
-from pipeops.control.routes.wanted import ClusterRef, Wanted, difference, left_hosts
+from pipeops.control.routes.wanted import ClusterRef, Wanted, difference
 from pipeops.control.store.domains import DomainGrant, Origin
 from pipeops.control.store.errors import StoreUnavailable
 from pipeops.control.store.routes import HeldHost, RouteChange, StoredRoute
@@ -296,29 +297,28 @@ class RouteRegistry:
     ) -> None:
         """Decide about the hosts concerned, store it, then show it. Nothing is shown that was not stored."""
         wanted = self._wanted(ref)
-        gone = left_hosts(wanted, remove, put)
-        concerned = dict.fromkeys([route.key.host for route in put])
-        concerned.update(dict.fromkeys(rejudge))
-        verdicts = {host: self.ownership.judge(ref.name, host) for host in concerned if host not in gone}  # fmt: skip
-        mine = {host for host in (*verdicts, *gone) if self.ownership.holder(host) == ref.name}
-        kept = self._kept(ref, gone & mine)
-        lost = {host for host in mine if verdicts.get(host) is not None} | ((gone & mine) - kept)
-        hold = [host for host, verdict in verdicts.items() if verdict is None and host not in mine]
-        change = RouteChange(
-            cluster_id=ref.id,
-            remove=[row_key(route.key) for route in remove],
-            put=[stored_of(ref.id, route) for route in put],
-            hold=hold,
-            touch=kept,
-            release=lost,
-        )
+
+        def decided() -> Decision:
+            return decide(
+                wanted,
+                self.ownership,
+                remove=remove,
+                put=put,
+                rejudge=rejudge,
+                most_unused=MAX_UNUSED,
+            )
+
+        # Nothing else changes what is decided about, so a large change may be thought over beside the loop.
+        large = len(remove) + len(put) + len(rejudge) > SLICE
+        decision = await asyncio.to_thread(decided) if large else decided()
+        change = decision.change
         if change:
             await self._routes.change(change)
-        for host in lost:
+        for host in change.release:
             self.ownership.release(host)
-        for host in hold:
+        for host in change.hold:
             self.ownership.hold(host, ref.name)
-        await self._show(wanted, remove, put, verdicts)
+        await self._show(wanted, remove, put, decision.verdicts)
 
     async def _show(
         self,
@@ -374,16 +374,6 @@ class RouteRegistry:
     def _is_shown(self, wanted: Wanted, host: str) -> bool:
         first = next(iter(wanted.hosts[host]))
         return self.table.get(first) is not None
-
-    def _kept(self, ref: ClusterRef, gone: set[str]) -> set[str]:
-        """Of hosts without routes those that stay the cluster's for a while: a redeployment is no reason to lose one.
-
-        A host that a domain covers needs no keeping: nobody but the domain's clusters can take it.
-        """
-        candidates = {host for host in gone if not self.ownership.covering(host)}
-        unused = self.ownership.held_by(ref.name) - len(self._wanted(ref).hosts)
-        room = max(MAX_UNUSED - max(unused, 0), 0)
-        return set(sorted(candidates)[:room])
 
     async def _release(self, ref: ClusterRef, hosts: Collection[str]) -> None:
         await self._routes.change(RouteChange(cluster_id=ref.id, release=hosts))
