@@ -311,6 +311,9 @@ async def cluster(
         finally:
             sweeping.cancel()
             await asyncio.wait([sweeping])
+            async with asyncio.timeout(WAIT):  # TLS says goodbye, and waits for an answer
+                while any(map(len, routes._pools.values())):
+                    await asyncio.sleep(0.01)
 
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

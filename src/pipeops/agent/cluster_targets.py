@@ -26,8 +26,8 @@ class ServiceTerms:
     """What the operator decided about Services (`services.*`).
 
     Attributes:
-        default: `auto`, `deny` or `allow`: about Services that nothing in the cluster offers (decision record 0008).
-        ca_file: what certificates of Services are verified with, if not empty (decision record 0009).
+        default: `auto`, `deny` or `allow`: about Services that nothing in the cluster offers (decision record 0009).
+        ca_file: what certificates of Services are verified with, if not empty (decision record 0010).
     """
 
     allowed: AllowedServices = field(default_factory=AllowedServices)

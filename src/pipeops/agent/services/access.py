@@ -56,7 +56,7 @@ class ServiceAccess:
 
     Attributes:
         kube_api: `kubernetes.default` is a target like others; only raw streams, in which nobody adds a credential, may have it.
-        open: everything but system namespaces is offered (PipeOps control planes; decision record 0008).
+        open: everything but system namespaces is offered (PipeOps control planes; decision record 0009).
     """
 
     published: PublishedServices

@@ -118,7 +118,7 @@ class H2Connection(asyncio.Protocol):
         streams, self._streams = self._streams, {}
         why = f": {exc}" if exc else ""
         for stream in streams.values():
-            stream.lost(f"it closed the connection{why}", retry=self._used)
+            stream.lost(f"it closed the connection{why}", stale=self._used)
 
     def pause_writing(self) -> None:
         """asyncio: the socket is full."""
@@ -262,7 +262,7 @@ class H2Connection(asyncio.Protocol):
         elif isinstance(event, StreamReset):
             self._streams.pop(event.stream_id, None)
             refused = event.error_code == ErrorCodes.REFUSED_STREAM
-            stream.lost(f"it reset the stream ({_name(event.error_code)})", retry=refused)
+            stream.lost(f"it reset the stream ({_name(event.error_code)})", unseen=refused)
             self._owner.room(self)
 
     def _on_data(self, event: DataReceived) -> None:
@@ -276,7 +276,7 @@ class H2Connection(asyncio.Protocol):
     def _on_go_away(self, last: int) -> None:
         self._leaving = True
         for number in [number for number in self._streams if number > last]:
-            self._streams.pop(number).lost("it takes no more requests", retry=True)
+            self._streams.pop(number).lost("it takes no more requests", unseen=True)
         self.leave()
 
     def _flush(self, number: int) -> None:
@@ -292,7 +292,7 @@ class H2Connection(asyncio.Protocol):
         self._leaving = True
         streams, self._streams = self._streams, {}
         for stream in streams.values():
-            stream.lost(reason, retry=False)
+            stream.lost(reason)
         if self._transport is not None:
             self._transport.abort()
 

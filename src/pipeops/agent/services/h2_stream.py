@@ -178,13 +178,21 @@ class H2Stream:
             return
         self._finish(end)
 
-    def lost(self, reason: str, *, retry: bool) -> None:
-        """The connection is gone, or the Service gave the stream up; it may be tried again if nothing was done."""
+    def lost(self, reason: str, *, stale: bool = False, unseen: bool = False) -> None:
+        """The connection is gone, or the Service gave the stream up.
+
+        Args:
+            reason: for people.
+            stale: the connection may have been closing before the request was sent.
+            unseen: the Service says that it has done nothing.
+        """
         if self._over:
             return
         self._over = True
         exchange = self._exchange
-        if retry and self._framing is None and exchange.retry():
+        if self._framing is None and (
+            (unseen and exchange.refused_unseen()) or (stale and exchange.retry())
+        ):
             return
         exchange.failed(502, f"{API_SERVER} gave no whole answer: {reason}", Hop.SERVICE)
 

@@ -1,4 +1,4 @@
-"""ServiceTls: TLS to Services, verified where the operator gave a CA, else encrypted only (decision record 0009)."""
+"""ServiceTls: TLS to Services, verified where the operator gave a CA, else encrypted only (decision record 0010)."""
 
 import ssl
 from typing import Final

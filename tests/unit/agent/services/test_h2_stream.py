@@ -120,19 +120,32 @@ def test_an_answer_before_the_requests_end_says_that_the_rest_is_not_needed() ->
 def test_a_lost_connection_is_tried_again_only_before_an_answer_and_only_for_get() -> None:
     asked = Asked()
     _, stream = begun(asked)
-    stream.lost("gone", retry=True)
+    stream.lost("gone", stale=True)
     assert (asked.way.again_for, asked.reports) == ([asked.exchange], [])
     asked = Asked(POST)
     _, stream = begun(asked)
-    stream.lost("gone", retry=True)
+    stream.lost("gone", stale=True)
     assert asked.reports == [(502, "the service web.shop:80 gave no whole answer: gone")]
     asked = Asked()
     _, stream = begun(asked)
     stream.on_head(OK, ended=False)
-    stream.lost("gone", retry=True)
+    stream.lost("gone", stale=True)
     assert len(asked.ends) == 1
-    stream.lost("gone", retry=True)
+    stream.lost("gone", stale=True)
     assert len(asked.ends) == 1
+
+
+def test_what_the_service_has_not_seen_goes_elsewhere_a_few_times_unless_its_body_is_gone() -> None:
+    asked = Asked(b"DELETE /x HTTP/1.1\r\nhost: h\r\n\r\n")
+    for _ in range(4):
+        _, stream = begun(asked)
+        stream.lost("going away", unseen=True)
+    assert (len(asked.way.again_for), len(asked.reports)) == (3, 1)
+    asked = Asked(POST, length=4)
+    _, stream = begun(asked)
+    asked.body(b"body", fin=True)
+    stream.lost("going away", unseen=True)
+    assert (asked.way.again_for, len(asked.reports)) == ([], 1)
 
 
 def test_an_end_without_a_head_and_heads_that_cannot_be() -> None:
