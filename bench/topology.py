@@ -6,6 +6,7 @@ import shutil
 import ssl
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -72,12 +73,21 @@ class Topology:
         """Authority and server certificate of this run."""
         return certificates.make(self.directory)
 
-    @cached_property
+    @property
     def static_port(self) -> int:
         """nginx serving files."""
-        port = free_port()
-        nginx.start_backend(self.processes, port)
-        return port
+        return self._static_ports[0]
+
+    @property
+    def service_port(self) -> int:
+        """The same server as a Service: an agent dials no Service where its API server is."""
+        return self._static_ports[1]
+
+    @cached_property
+    def _static_ports(self) -> tuple[int, int]:
+        port, service = free_port(), free_port()
+        nginx.start_backend(self.processes, port, service)
+        return port, service
 
     @cached_property
     def python_port(self) -> int:
@@ -138,7 +148,14 @@ class Topology:
                 plane.agents[cluster] = self.start_agent(plane, cluster)
         return self._planes[tls]
 
-    def start_control(self, *, tls: bool, label: str) -> Plane:
+    def public_options(self) -> tuple[int, list[str]]:
+        """Port and options of a public gateway with TLS, whose hosts belong to who comes first."""
+        port, pair = free_port(), self.certificates
+        options = ["--public-https", f"127.0.0.1:{port}", "--route-hosts", "first-come"]
+        options += ["--public-tls-cert", str(pair.certificate), "--public-tls-key", str(pair.key)]
+        return port, [*options, "--public-direct-private"]
+
+    def start_control(self, *, tls: bool, label: str, more: Sequence[str] = ()) -> Plane:
         """A control plane of its own, without agents."""
         port = free_port()
         data = self.directory / f"{label}.data"
@@ -147,7 +164,7 @@ class Topology:
             pair = self.certificates
             options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
         command = [sys.executable, "-m", "pipeops.control", "--data-dir", str(data)]
-        command += ["--listen", f"127.0.0.1:{port}", "--log-format", "json", *options]
+        command += ["--listen", f"127.0.0.1:{port}", "--log-format", "json", *options, *more]
         token_file = data / "admin-token"
         control = self.processes.start(
             label, command, ready=lambda: port_open(port)() and token_file.exists()
@@ -174,19 +191,35 @@ class Topology:
         return self.call(plane, f"/k8s/{cluster}{nginx.SMALL}")[0] in (200, 404)
 
     def start_agent(
-        self, plane: Plane, cluster: str, *, port: int | None = None, name: str | None = None
+        self,
+        plane: Plane,
+        cluster: str,
+        *,
+        port: int | None = None,
+        name: str | None = None,
+        module: str = "pipeops.agent",
+        more: Sequence[str] = (),
     ) -> Running:
         """An agent for a cluster, dialling `port` (a relay) instead of the control plane's own if given."""
         name = name or cluster
         label = f"agent-{name}-{plane.control.label}"
-        token_file = self.directory / f"{label}.token"
+        token_file = self._token_file(plane, name)
         if not token_file.exists():
             token_file.write_text(self.cluster_token(plane, name))
             token_file.chmod(0o600)
         command = self._agent_command(plane, cluster, port or plane.port, token_file)
+        command[2] = module
+        command += more
         running = self.processes.start(label, command)
         wait_until(lambda: self.connected(plane, name), 20, running)
         return running
+
+    def agent_token(self, plane: Plane, name: str) -> str:
+        """The token of a cluster's agent that was started."""
+        return self._token_file(plane, name).read_text()
+
+    def _token_file(self, plane: Plane, name: str) -> Path:
+        return self.directory / f"agent-{name}-{plane.control.label}.token"
 
     def _agent_command(self, plane: Plane, cluster: str, port: int, token_file: Path) -> list[str]:
         kubeconfig = self.directory / f"{cluster}.kubeconfig"

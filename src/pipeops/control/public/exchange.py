@@ -4,6 +4,8 @@ import re
 from binascii import unhexlify
 from collections.abc import Callable
 
+import msgspec
+
 from pipeops.control.edge.exchange import Client, ClientRequest
 from pipeops.control.edge.kube import KubeExchange
 from pipeops.protocol.errors import RemoteProtocolError
@@ -24,6 +26,12 @@ from pipeops.protocol.mux.waiting import WaitingBytes
 
 _FAILURE = re.compile(rb"(?i:\r\n" + FAILURE_HEADER + rb"):[ \t]*([a-z-]{1,40})\r\n")
 _UPGRADE, _CLOSE_DELIMITED = int(HeadFlag.UPGRADE), int(HeadFlag.CLOSE_DELIMITED)
+
+
+class _Status(msgspec.Struct):
+    """What we read of the metav1.Status in which an agent explains itself."""
+
+    message: str = ""
 
 
 class ServiceExchange(KubeExchange):
@@ -82,11 +90,19 @@ class ServiceExchange(KubeExchange):
             return True
         word = _FAILURE.search(received, PREFACE_BYTES)
         self._on_failure(word[1].decode("ascii") if word is not None else "")
-        text = received[PREFACE_BYTES + length :].decode("utf-8", "replace")
-        self._reset_and_fail(status, text or "the agent failed")
+        self._reset_and_fail(status, _message(received[PREFACE_BYTES + length :]))
         return True
 
     def _reset_and_fail(self, status: int, message: str) -> None:
         if self.stream is not None:
             self.stream.reset()
         self._end(message, status if 400 <= status <= 599 else 502, Hop.AGENT)
+
+
+def _message(body: bytes) -> str:
+    """Why the agent failed, for the log; the body may be incomplete."""
+    try:
+        message = msgspec.json.decode(body, type=_Status).message
+    except msgspec.MsgspecError:
+        message = ""
+    return message or "the agent failed"

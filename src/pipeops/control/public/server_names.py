@@ -1,6 +1,9 @@
 """Server names: which host a client named in its TLS handshake (RFC 6066 section 3), kept for its connection."""
 
+import re
 import ssl
+
+_ADDRESS = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
 
 class NamedTls(ssl.SSLObject):
@@ -20,7 +23,8 @@ def keep_server_names(context: ssl.SSLContext) -> None:
     def remember(
         tls: ssl.SSLObject | ssl.SSLSocket, name: str | None, used: ssl.SSLContext
     ) -> int | None:
-        if isinstance(tls, NamedTls) and name:
+        # RFC 6066 allows no addresses here, yet some clients send them: they name nobody.
+        if isinstance(tls, NamedTls) and name and _ADDRESS.fullmatch(name) is None:
             tls.sni = name.lower().removesuffix(".")
         return choose(tls, name, used) if choose is not None else None  # type: ignore[arg-type]  # typeshed: str only
 

@@ -17,7 +17,7 @@ from pipeops.protocol.mux.waiting import WaitingBytes
 from tests.support.transports import RecordingStream
 from tests.unit.control.public.conftest import FakePublicClient
 
-SECRET = b"web.apps:80 refused"
+SECRET = b'{"kind":"Status","message":"web.apps:80 refused"}'
 
 
 def begin(
@@ -77,7 +77,7 @@ def test_an_agents_own_failure_is_told_as_a_word_only(size: int) -> None:
         piece = data[start : start + size]
         exchange.on_data(memoryview(piece), start + size >= len(data))
     assert words == ["no-endpoints"]
-    assert client.ended.startswith("503: ")
+    assert client.ended in ("503: web.apps:80 refused", "503: the agent failed")
     assert client.head == client.body == b""
     assert stream.was_reset
 

@@ -3,7 +3,7 @@
 import ssl
 from pathlib import Path
 
-from pipeops.control.public.server_names import keep_server_names, server_name
+from pipeops.control.public.server_names import NamedTls, keep_server_names, server_name
 from tests.support.certificates import Authority
 
 
@@ -33,6 +33,16 @@ def test_the_name_is_kept_in_its_normal_spelling_and_the_certificate_still_chose
     tmp_path: Path,
 ) -> None:
     assert handshake(tmp_path, "A.Example.com") == ("a.example.com", ["A.Example.com"])
+
+
+def test_an_address_names_nobody() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    keep_server_names(context)
+    remember = context.sni_callback
+    for name in ("127.0.0.1", "::1", None):
+        tls = NamedTls.__new__(NamedTls)
+        assert remember(tls, name, context) is None  # type: ignore[misc,arg-type]
+        assert tls.sni == ""
 
 
 def test_a_client_that_names_nobody_has_no_name(tmp_path: Path) -> None:
