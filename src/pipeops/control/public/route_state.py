@@ -4,7 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from pipeops.control.public.annotations import RouteLimits, read_limits
-from pipeops.control.public_settings import PublicSettings, RouteDefaults
+from pipeops.control.public_settings import PublicSettings
 from pipeops.control.routes.route import Route, RouteKey, RoutingMode
 
 MAX_ROUTES = 20_000  # with counters; the one asked for the longest ago goes
@@ -19,21 +19,16 @@ class RouteState:
         active: requests under way.
         label: host and path, for the access log.
         target: of native streams: `name.namespace:port`.
+        redirects: clients are sent to the cluster's load balancer.
     """
 
     route: Route
     limits: RouteLimits
     label: bytes
     target: bytes
+    redirects: bool = False
     active: int = 0
     _buckets: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
-
-    def direct_redirects(self, settings: PublicSettings) -> bool:
-        """Clients of this route are sent to the cluster's load balancer."""
-        if self.route.mode is not RoutingMode.DIRECT or not self.route.public_endpoint:
-            return False
-        said = self.limits.direct_redirect
-        return settings.direct_redirect if said is None else said
 
     def admit(self, address: str, now: float) -> float:
         """Count a request of a client address; returns 0, or seconds until it may try again."""
@@ -53,8 +48,8 @@ class RouteState:
 class RouteStates:
     """Made when a route is first asked for; made anew when it changes."""
 
-    def __init__(self, defaults: RouteDefaults) -> None:
-        self._defaults = defaults
+    def __init__(self, settings: PublicSettings) -> None:
+        self._settings = settings
         self._states: OrderedDict[RouteKey, RouteState] = OrderedDict()
 
     def __len__(self) -> int:
@@ -65,12 +60,16 @@ class RouteStates:
         state = self._states.get(route.key)
         if state is not None and state.route is route:
             return state
-        key = route.key
+        key, settings = route.key, self._settings
+        limits = read_limits(route, settings.routes)
+        is_direct = route.mode is RoutingMode.DIRECT and bool(route.public_endpoint)
+        said = limits.direct_redirect
         made = self._states[key] = RouteState(
             route,
-            read_limits(route, self._defaults),
+            limits,
             f"{key.host}{key.path}".encode("utf-8", "replace"),
             f"{route.service}.{route.namespace}:{route.port}".encode(),
+            is_direct and (settings.direct_redirect if said is None else said),
         )
         if len(self._states) > MAX_ROUTES:
             self._states.popitem(last=False)

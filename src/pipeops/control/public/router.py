@@ -25,7 +25,7 @@ from pipeops.control.routes.route import Route
 from pipeops.http1.head import HeaderBlock
 from pipeops.protocol.exchange.status import Hop
 
-CHALLENGE = b"/.well-known/acme-challenge/"
+CHALLENGE = "/.well-known/acme-challenge/"
 MAX_LIVE = 50_000  # public requests under way, all routes together
 
 
@@ -132,7 +132,7 @@ class PublicRouter:
         self._settings = settings
         self._now = now
         self._challenge = challenge
-        self._states = RouteStates(settings.routes)
+        self._states = RouteStates(settings)
         self.live: set[RouteExchange] = set()
 
     def sweep(self, now: float) -> None:
@@ -189,12 +189,14 @@ class PublicRouter:
             _fail(client, context, Trouble.MISDIRECTED, 421, f"the handshake named {client.sni!r}")
             return None
         path = target.partition(b"?")[0].decode("ascii")
-        if self._answer_challenge(request, client, host, path):
+        if self._challenge is not None and self._answer_challenge(client, host, path):
             return None
-        found = [self._routes.match(host, reading) for reading in readings(path)]
-        route = found[0]
-        if any(other is not route for other in found[1:]):
-            raise UnusablePath("a path that servers understand in different ways")
+        first, *others = readings(path)
+        match = self._routes.match
+        route = match(host, first)
+        for other in others:
+            if match(host, other) is not route:
+                raise UnusablePath("a path that servers understand in different ways")
         if route is not None:
             return self._states.of(route)
         if self._routes.knows_host(host):
@@ -203,13 +205,10 @@ class PublicRouter:
             _fail(client, context, Trouble.NO_HOST, 404, "no route has this host")
         return None
 
-    def _answer_challenge(
-        self, request: ClientRequest, client: PublicClient, host: str, path: str
-    ) -> bool:
-        prefix = CHALLENGE.decode()
-        if self._challenge is None or client.tls or not path.startswith(prefix):
+    def _answer_challenge(self, client: PublicClient, host: str, path: str) -> bool:
+        if self._challenge is None or client.tls or not path.startswith(CHALLENGE):
             return False
-        body = self._challenge(host, path[len(prefix) :])
+        body = self._challenge(host, path[len(CHALLENGE) :])
         if body is None:
             return False  # an ACME client in the cluster may know it
         head = (
@@ -232,10 +231,14 @@ class PublicRouter:
         context = request.context
         assert isinstance(context, RequestContext)  # noqa: S101 - `open` made it
         limits = state.limits
-        if limits.ssl_redirect and memo.scheme == b"http" and not target.startswith(CHALLENGE):
+        if (
+            memo.scheme == b"http"
+            and limits.ssl_redirect
+            and not target.startswith(CHALLENGE.encode())
+        ):
             self._send_to(request, client, b"https://%b%b" % (self._secure(memo.host), target))
             return False
-        if state.direct_redirects(self._settings):
+        if state.redirects:
             location = b"%b://%b%b" % (memo.scheme, state.route.public_endpoint.encode(), target)
             self._send_to(request, client, location, temporary=True)
             return False
@@ -245,7 +248,7 @@ class PublicRouter:
         if request.block.upgrade is not None and request.has_body:
             _fail(client, context, Trouble.UNSUPPORTED, 501, "an upgrade with a body")
             return False
-        wait = state.admit(memo.address, request.started)
+        wait = state.admit(memo.address, request.started) if limits.rate else 0.0
         if wait:
             _fail(client, context, Trouble.TOO_MANY_REQUESTS, 429, "rate limit", math.ceil(wait))
             return False

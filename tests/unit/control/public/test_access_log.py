@@ -8,7 +8,7 @@ from pipeops.control.edge.exchange import ClientRequest
 from pipeops.control.public.access_log import PublicAccessLog
 from pipeops.control.public.context import RequestContext
 from pipeops.control.public.route_state import RouteStates
-from pipeops.control.public_settings import RouteDefaults
+from pipeops.control.public_settings import PublicSettings
 from pipeops.http1.head import read_block
 from tests.support.public_gateway import route
 
@@ -32,7 +32,7 @@ def request(target: bytes = b"/x") -> ClientRequest:
 
 def test_a_line_names_route_cluster_and_what_happened() -> None:
     made = request()
-    state = RouteStates(RouteDefaults()).of(route("a.example.com"))
+    state = RouteStates(PublicSettings()).of(route("a.example.com"))
     made.context = RequestContext("a.example.com", state, "tunnel", reason='agent: "gone"')
     seen = line(made)
     assert (seen["route"], seen["cluster"], seen["way"]) == ("a.example.com/", "edge", "tunnel")

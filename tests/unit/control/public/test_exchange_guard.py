@@ -4,7 +4,7 @@ from pipeops.control.public.context import RequestContext
 from pipeops.control.public.exchange_guard import RouteExchange
 from pipeops.control.public.route_state import RouteState, RouteStates
 from pipeops.control.public.trouble import Trouble
-from pipeops.control.public_settings import RouteDefaults
+from pipeops.control.public_settings import PublicSettings, RouteDefaults
 from pipeops.protocol.exchange.native import Framing
 from tests.support.public_gateway import route
 from tests.unit.control.public.conftest import FakePublicClient
@@ -39,9 +39,9 @@ class Bench:
         self.client = FakePublicClient()
         self.context = RequestContext("a.example.com")
         self.live: set[RouteExchange] = set()
-        self.state: RouteState = RouteStates(
-            defaults or RouteDefaults(response_timeout=60, idle_timeout=300)
-        ).of(route("a.example.com"))
+        limits = defaults or RouteDefaults(response_timeout=60, idle_timeout=300)
+        settings = PublicSettings(routes=limits)
+        self.state: RouteState = RouteStates(settings).of(route("a.example.com"))
         self.guard = RouteExchange(
             self.client, self.context, self.state, self.live, now=lambda: self.time, hsts=hsts
         )

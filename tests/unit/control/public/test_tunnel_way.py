@@ -8,7 +8,7 @@ from pipeops.control.public.router import Forwarded
 from pipeops.control.public.target import read_host
 from pipeops.control.public.trouble import Trouble
 from pipeops.control.public.tunnel_way import TunnelWay
-from pipeops.control.public_settings import RouteDefaults
+from pipeops.control.public_settings import PublicSettings
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.http1.head import parse_head
 from pipeops.protocol.mux.waiting import WaitingBytes
@@ -27,7 +27,7 @@ class Bench:
         head = parse_head(b"GET /x HTTP/1.1\r\nHost: app.example.com\r\n\r\n")
         request = ClientRequest(b"GET", b"/x", 1, head.block, 0, b"0a" * 16, "-")
         request.context = self.context
-        state = RouteStates(RouteDefaults()).of(route("app.example.com"))
+        state = RouteStates(PublicSettings()).of(route("app.example.com"))
         guard = RouteExchange(self.client, self.context, state, set(), now=lambda: 0.0, hsts=b"")
         forwarded = Forwarded(
             request, read_host(b"app.example.com"), b"/x", b"host: app.example.com\r\n", b""

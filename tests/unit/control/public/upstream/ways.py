@@ -6,7 +6,7 @@ from pipeops.control.public.exchange_guard import RouteExchange
 from pipeops.control.public.route_state import RouteStates
 from pipeops.control.public.router import Forwarded
 from pipeops.control.public.target import read_host
-from pipeops.control.public_settings import RouteDefaults
+from pipeops.control.public_settings import PublicSettings
 from pipeops.control.routes.route import Route
 from pipeops.http1.head import parse_head
 from tests.unit.control.public.conftest import FakePublicClient
@@ -24,7 +24,7 @@ class Asking:
         head = parse_head(raw.encode())
         request = ClientRequest(b"GET", b"/x", 1, head.block, 0, b"0a" * 16, "-")
         request.context = self.context
-        self.state = RouteStates(RouteDefaults()).of(route)
+        self.state = RouteStates(PublicSettings()).of(route)
         self.guard = RouteExchange(
             self.client, self.context, self.state, set(), now=lambda: 0.0, hsts=b""
         )
