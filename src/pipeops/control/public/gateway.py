@@ -1,6 +1,7 @@
 """PublicGateway: the public listeners and what they share, built once and run by the composition root."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,10 @@ from pipeops.control.public.upstream.direct_way import DirectWay
 from pipeops.control.public_settings import Address, PublicSettings
 from pipeops.control.routes.route import Route, RoutingMode
 from pipeops.control.sessions.registry import SessionRegistry
+from pipeops.errors import PipeOpsError
 from pipeops.http1.tls import TlsConfigError, server_context
 from pipeops.runtime.logs import get_logger
-from pipeops.runtime.tasks import TaskScope
+from pipeops.runtime.tasks import OnError, TaskScope, log_failure
 
 log = get_logger(__name__)
 
@@ -25,6 +27,16 @@ SWEEP_INTERVAL = 1.0
 
 ServerContext = Callable[[tuple[str, ...]], ssl.SSLContext]
 Challenge = Callable[[str, str], bytes | None]
+
+
+class CannotListen(PipeOpsError):
+    """A public address cannot be listened on; the message names it, `hint` says what to do."""
+
+    def __init__(self, kind: str, address: Address, error: OSError) -> None:
+        where = f"{address[0]}:{address[1]}"
+        why = os.strerror(error.errno) if error.errno else str(error)
+        super().__init__(f"public {kind} cannot listen on {where}: {why}")
+        self.hint = f"stop what uses it, or choose another address with --public-{kind}"
 
 
 def pair_context(cert: Path | None, key: Path | None) -> ServerContext:
@@ -39,6 +51,12 @@ def pair_context(cert: Path | None, key: Path | None) -> ServerContext:
         return made
 
     return context
+
+
+def _report_bugs(name: str, error: Exception) -> None:
+    """What a person can act on is told by whoever started us."""
+    if not isinstance(error, PipeOpsError):
+        log_failure(name, error)
 
 
 class PublicGateway:
@@ -84,7 +102,7 @@ class PublicGateway:
         """Listen until cancelled.
 
         Raises:
-            OSError: an address cannot be bound.
+            CannotListen: an address cannot be bound.
             TlsConfigError: there is no usable certificate.
         """
         settings = self._settings
@@ -93,8 +111,8 @@ class PublicGateway:
         self._access_log.start()
         try:
             async with (
-                TaskScope("public clients") as clients,
-                asyncio.TaskGroup() as group,
+                TaskScope("public clients", on_error=OnError.ISOLATE) as clients,
+                TaskScope("public gateway", report=_report_bugs) as services,
             ):
                 self._direct = DirectWay(
                     clients,
@@ -103,12 +121,14 @@ class PublicGateway:
                     private=settings.direct_private,
                 )
                 if settings.http is not None:
-                    group.create_task(self._listen("http", settings.http, clients, None))
+                    listening = self._listen("http", settings.http, clients, None)
+                    services.spawn(listening, name="http")
                 if settings.https is not None:
                     context = self._server_context(ALPN)
                     keep_server_names(context)
-                    group.create_task(self._listen("https", settings.https, clients, context))
-                group.create_task(self._sweep())
+                    listening = self._listen("https", settings.https, clients, context)
+                    services.spawn(listening, name="https")
+                await self._sweep()
         finally:
             self._tunnel.raw.pool.close()
             if self._direct is not None:
@@ -130,7 +150,10 @@ class PublicGateway:
             log.info("public gateway is listening", kind=kind, address=f"{bound[0]}:{bound[1]}")
             self.bound[kind] = bound
 
-        await listener.run(*address, ssl_context=context, on_listening=on_listening)
+        try:
+            await listener.run(*address, ssl_context=context, on_listening=on_listening)
+        except OSError as error:
+            raise CannotListen(kind, address, error) from error
 
     async def _sweep(self) -> None:
         while True:

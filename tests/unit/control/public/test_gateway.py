@@ -2,13 +2,14 @@
 
 import asyncio
 import io
+import socket
 import ssl
 from pathlib import Path
 
 import pytest
 
 from pipeops.control.public.access_log import PublicAccessLog
-from pipeops.control.public.gateway import PublicGateway
+from pipeops.control.public.gateway import CannotListen, PublicGateway
 from pipeops.control.public_settings import PublicSettings
 from pipeops.control.routes.table import RouteTable
 from pipeops.control.sessions.registry import SessionRegistry
@@ -49,6 +50,15 @@ async def test_it_listens_until_it_is_cancelled() -> None:
         await task
     with pytest.raises(OSError, match="Connect call failed"):
         await asyncio.open_connection(*made.bound["http"])
+
+
+async def test_an_address_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        made = gateway(PublicSettings(http=("127.0.0.1", port)))
+        with pytest.raises(CannotListen, match=f"127.0.0.1:{port}: Address already") as failed:
+            await made.run()
+    assert "--public-http" in failed.value.hint
 
 
 def test_both_ports_answer(tmp_path: Path) -> None:
