@@ -14,7 +14,9 @@ from typing import Self
 from bench import certificates, nginx
 from bench.processes import BenchError, Processes, Running, fetch, free_port, port_open, wait_until
 
-STATIC, PYTHON = "static", "python"  # the two "clusters": nginx's files, and uploads and watches
+# The "clusters": nginx's files, uploads and watches, and a pod that echoes behind TLS.
+STATIC, PYTHON, EXEC = "static", "python", "exec"
+KUBERNETES = "kubernetes.default:443"  # to every agent it is the cluster's API server
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,15 @@ class Topology:
         return port
 
     @cached_property
+    def exec_port(self) -> int:
+        """The API server whose pod echoes."""
+        port, pair = free_port(), self.certificates
+        files = map(str, (pair.certificate, pair.key, pair.authority))
+        command = [sys.executable, "-m", "bench.exec_backend", str(port), *files]
+        self.processes.start("backend-exec", command, ready=port_open(port))
+        return port
+
+    @cached_property
     def _ng1(self) -> tuple[int, int, Running]:
         plain, tls = free_port(), free_port()
         running = nginx.start_proxy(
@@ -111,12 +122,14 @@ class Topology:
 
     def direct(self, cluster: str) -> Target:
         """A backend without anything in front."""
-        return Target("direct", self.static_port if cluster == STATIC else self.python_port, False)
+        return Target("direct", self.backend_port(cluster), cluster == EXEC)
 
     def backend_port(self, cluster: str) -> int:
         """Port of a cluster's API server."""
         if cluster in self.backends:
             return self.backends[cluster]
+        if cluster == EXEC:
+            return self.exec_port
         return self.static_port if cluster == STATIC else self.python_port
 
     def client_context(self) -> ssl.SSLContext:
@@ -161,6 +174,21 @@ class Topology:
         url = f"{scheme}://127.0.0.1:{plane.port}{path}"
         return fetch(url, token=plane.token, data=data, context=context)
 
+    def connection(self, plane: Plane, cluster: str) -> dict[str, object]:
+        """What the control plane says about a cluster's agent: dialect, lanes."""
+        status, answer = self.call(plane, f"/api/v1/clusters/{cluster}")
+        if status != 200:
+            raise BenchError(f"cluster {cluster} is not known ({status}): {answer[:300]!r}")
+        return dict(json.loads(answer)["connection"])
+
+    def forward(self, plane: Plane, cluster: str) -> Target:
+        """A port of the control plane that leads to the cluster's API server by raw TCP."""
+        body = json.dumps({"name": "bench", "target": KUBERNETES}).encode()
+        status, answer = self.call(plane, f"/api/v1/clusters/{cluster}/forwards", body)
+        if status != 201 or json.loads(answer)["status"] != "listening":
+            raise BenchError(f"no forward to {cluster} ({status}): {answer[:300]!r}")
+        return Target(f"forward-{cluster}", int(json.loads(answer)["remote_port"]), False)
+
     def cluster_token(self, plane: Plane, name: str) -> str:
         """Register a cluster; returns the token for its agent."""
         body = json.dumps({"name": name}).encode()
@@ -174,39 +202,55 @@ class Topology:
         return self.call(plane, f"/k8s/{cluster}{nginx.SMALL}")[0] in (200, 404)
 
     def start_agent(
-        self, plane: Plane, cluster: str, *, port: int | None = None, name: str | None = None
+        self,
+        plane: Plane,
+        cluster: str,
+        *,
+        port: int | None = None,
+        name: str | None = None,
+        program: tuple[str, ...] = ("pipeops.agent",),
     ) -> Running:
-        """An agent for a cluster, dialling `port` (a relay) instead of the control plane's own if given."""
+        """An agent for a cluster, dialling `port` (a relay) instead of the control plane's own if given.
+
+        `program`: its module, and what comes before its arguments.
+        """
         name = name or cluster
         label = f"agent-{name}-{plane.control.label}"
         token_file = self.directory / f"{label}.token"
         if not token_file.exists():
             token_file.write_text(self.cluster_token(plane, name))
             token_file.chmod(0o600)
-        command = self._agent_command(plane, cluster, port or plane.port, token_file)
+        command = [sys.executable, "-m", *program]
+        command += self._agent_options(plane, cluster, port or plane.port, token_file)
         running = self.processes.start(label, command)
         wait_until(lambda: self.connected(plane, name), 20, running)
         return running
 
-    def _agent_command(self, plane: Plane, cluster: str, port: int, token_file: Path) -> list[str]:
+    def _agent_options(self, plane: Plane, cluster: str, port: int, token_file: Path) -> list[str]:
         kubeconfig = self.directory / f"{cluster}.kubeconfig"
-        kubeconfig.write_text(json.dumps(_kubeconfig(self.backend_port(cluster))))
+        server: dict[str, str] = {"server": f"http://127.0.0.1:{self.backend_port(cluster)}"}
+        if cluster == EXEC:
+            server = {
+                "server": f"https://127.0.0.1:{self.exec_port}",
+                "certificate-authority": str(self.certificates.authority),
+            }
+        kubeconfig.write_text(json.dumps(_kubeconfig(server)))
         url = f"{'https' if plane.tls else 'http'}://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "pipeops.agent", "--port", "0", "--pipeops-url", url]
+        command = ["--port", "0", "--pipeops-url", url]
         command += ["--kubeconfig", str(kubeconfig), "--token-file", str(token_file)]
         command += ["--agent-id", token_file.stem, "--cluster-name", cluster]
-        command += ["--port", "0", "--state-file", f"{token_file}.state", "--log-format", "json"]
+        command += ["--state-file", f"{token_file}.state", "--log-format", "json"]
         if plane.tls:
             command += ["--ca-file", str(self.certificates.authority)]
         return command
 
 
-def _kubeconfig(port: int) -> dict[str, object]:
+def _kubeconfig(server: dict[str, str]) -> dict[str, object]:
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "bench",
-        "clusters": [{"name": "bench", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "clusters": [{"name": "bench", "cluster": server}],
         "users": [{"name": "agent", "user": {"token": "bench-service-account-token"}}],
         "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "agent"}}],
     }
