@@ -61,7 +61,9 @@ def _check_raw(plane: Plane) -> None:
 
 
 def _keystrokes(topology: Topology, target: Target, way: str, seconds: float) -> list[float]:
-    client = topology.client(target, f"client-exec-{way}-{time.monotonic_ns()}", "echo", seconds, POD)
+    client = topology.client(
+        target, f"client-exec-{way}-{time.monotonic_ns()}", "echo", seconds, POD
+    )
     latencies: list[float] = client.answer(seconds + 20)["latencies"]
     topology.processes.stop(client)
     return latencies

@@ -2,13 +2,22 @@
 
 import asyncio
 import os
-
-from picows import WSMsgType, WSTransport
+from typing import Protocol
 
 from pipeops.protocol.websocket import TEXT, encode_frame
 
 MAX_GATHERED = 4 * 1024  # a larger message costs more to copy than its own write
 MAX_WAITING = 64 * 1024  # then the peer may begin, and a full socket must be noticed
+
+
+class TextWriter(Protocol):
+    """The WebSocket."""
+
+    def write_text(self, data: bytes) -> None:
+        """Send one message."""
+
+    def write_frames(self, frames: bytes) -> None:
+        """Send finished frames; ignored after a close frame."""
 
 
 class TextQueue:
@@ -17,11 +26,15 @@ class TextQueue:
     Order is kept among texts; whoever sends anything else calls `flush` first.
     """
 
-    __slots__ = ("_loop", "_scheduled", "_size", "_transport", "_waiting")
+    __slots__ = ("_loop", "_masked", "_scheduled", "_size", "_waiting", "_writer")
 
-    def __init__(self, transport: WSTransport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
+    def __init__(
+        self, writer: TextWriter, loop: asyncio.AbstractEventLoop, *, masked: bool
+    ) -> None:
+        """`masked`: we are the client of the WebSocket."""
+        self._writer = writer
         self._loop = loop
+        self._masked = masked
         self._waiting: list[bytes] = []
         self._size = 0
         self._scheduled = False
@@ -31,7 +44,7 @@ class TextQueue:
         size = len(data)
         if size > MAX_GATHERED:
             self.flush()
-            self._transport.send(WSMsgType.TEXT, data)
+            self._writer.write_text(data)
             return
         self._waiting.append(data)
         self._size += size
@@ -42,17 +55,16 @@ class TextQueue:
             self._loop.call_soon(self._turn_ends)
 
     def flush(self) -> None:
-        """Send what waits; after a close frame it is dropped, as the library drops it."""
+        """Send what waits."""
         waiting = self._waiting
         if not waiting:
             return
         self._waiting = []
         self._size = 0
-        transport = self._transport
         if len(waiting) == 1:
-            transport.send(WSMsgType.TEXT, waiting[0])
-        elif not (transport.is_close_frame_sent or transport.is_disconnected):
-            transport.underlying_transport.write(self._frames(waiting))
+            self._writer.write_text(waiting[0])
+        else:
+            self._writer.write_frames(self._frames(waiting))
 
     def drop(self) -> None:
         """The connection is gone or is being dropped."""
@@ -64,7 +76,7 @@ class TextQueue:
         self.flush()
 
     def _frames(self, messages: list[bytes]) -> bytes:
-        if not self._transport.is_client_side:
+        if not self._masked:
             return b"".join([encode_frame(TEXT, data) for data in messages])
         masks = os.urandom(4 * len(messages))
         return b"".join(

@@ -183,8 +183,23 @@ class TunnelSocket(WSListener):
         """Send one text message, together with others of this turn."""
         if self._transport is not None:
             if self._texts is None:
-                self._texts = TextQueue(self._transport, asyncio.get_running_loop())
+                masked = self._transport.is_client_side
+                self._texts = TextQueue(self, asyncio.get_running_loop(), masked=masked)
             self._texts.add(data)
+
+    def write_text(self, data: bytes) -> None:
+        """TextWriter: one message."""
+        if self._transport is not None:
+            self._transport.send(_TEXT, data)
+
+    def write_frames(self, frames: bytes) -> None:
+        """TextWriter: as the library's own `send`, which takes one message only."""
+        transport = self._transport
+        if transport is None or transport.is_close_frame_sent:
+            return
+        under = transport.underlying_transport
+        if not under.is_closing():
+            under.write(frames)
 
     def send_message(self, data: bytes) -> None:
         """Send one binary message of the time before multiplexing."""
