@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import Mock
@@ -119,10 +120,11 @@ class Bench:
         self.cp, self.facts = ControlPlane(), FakeFacts()
         self.pauses: list[float] = []
         self.ready = 0
+        self.token = "token"
         self.acceptor = StreamAcceptor({}, lambda *_: None)
         self.connection = ControlPlaneConnection(
             ControlPlaneUrl.parse("https://control.example.com"),
-            lambda: "token",
+            lambda: self.token,
             Identity(agent_id="a", instance="i", epoch=7),
             self.facts,
             self.acceptor,
@@ -239,6 +241,21 @@ async def test_a_lost_tunnel_is_dialled_again_with_fresh_pauses_even_after_a_ref
     assert (bench.ready, observed.connected, observed.reconnects) == (2, True, 3)
     assert bench.pauses == [1, 2, 3]
     assert observed.down_since is None
+    await bench.stop()
+
+
+async def test_a_token_that_was_changed_meanwhile_is_tried_at_once() -> None:
+    bench = Bench(replace(NO_WAIT, refused=3600.0))
+    socket = await bench.registered()
+    bench.token = "rotated"
+    bench.cp.refusal = {"error": "the token was revoked", "x_code": "revoked"}
+    say(socket, "error", bench.cp.refusal)
+    socket.abort("gone")
+    await turns(30)
+    assert bench.cp.headers[-1]["Authorization"] == "Bearer rotated"
+    bench.cp.answer_registration()  # refused as well: now there is nothing newer to show
+    await turns(30)
+    assert len(bench.cp.sockets) == 2
     await bench.stop()
 
 
