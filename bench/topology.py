@@ -6,6 +6,7 @@ import shutil
 import ssl
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,10 @@ from bench.processes import BenchError, Processes, Running, fetch, free_port, po
 
 # The "clusters": nginx's files, uploads and watches, and a pod that echoes behind TLS.
 STATIC, PYTHON, EXEC = "static", "python", "exec"
-KUBERNETES = "kubernetes.default:443"  # to every agent it is the cluster's API server
+FORWARD = "bench"
+KUBERNETES = "kubernetes.default:443"
+#: Environment of an agent that forwards its cluster's API server; native ones forward nothing else of it.
+OWN_FORWARD = {"TUNNEL_FORWARDS": json.dumps([{"name": FORWARD, "local_addr": "localhost:6443"}])}
 
 
 @dataclass(frozen=True)
@@ -181,13 +185,20 @@ class Topology:
             raise BenchError(f"cluster {cluster} is not known ({status}): {answer[:300]!r}")
         return dict(json.loads(answer)["connection"])
 
-    def forward(self, plane: Plane, cluster: str) -> Target:
-        """A port of the control plane that leads to the cluster's API server by raw TCP."""
-        body = json.dumps({"name": "bench", "target": KUBERNETES}).encode()
+    def add_forward(self, plane: Plane, cluster: str) -> None:
+        """Let a port of the control plane lead to the cluster's API server, by raw TCP."""
+        body = json.dumps({"name": FORWARD, "target": KUBERNETES}).encode()
         status, answer = self.call(plane, f"/api/v1/clusters/{cluster}/forwards", body)
-        if status != 201 or json.loads(answer)["status"] != "listening":
+        if status != 201:
             raise BenchError(f"no forward to {cluster} ({status}): {answer[:300]!r}")
-        return Target(f"forward-{cluster}", int(json.loads(answer)["remote_port"]), False)
+
+    def forward(self, plane: Plane, cluster: str) -> Target:
+        """The port that leads there: added here, or written into the agent's settings (`OWN_FORWARD`)."""
+        _, answer = self.call(plane, "/api/v1/forwards")
+        for item in json.loads(answer)["items"]:
+            if (item["cluster"], item["status"]) == (cluster, "listening"):
+                return Target(f"forward-{cluster}", int(item["remote_port"]), False)
+        raise BenchError(f"no forward to {cluster}: {answer[:600]!r}")
 
     def cluster_token(self, plane: Plane, name: str) -> str:
         """Register a cluster; returns the token for its agent."""
@@ -209,6 +220,7 @@ class Topology:
         port: int | None = None,
         name: str | None = None,
         program: tuple[str, ...] = ("pipeops.agent",),
+        environment: Mapping[str, str] | None = None,
     ) -> Running:
         """An agent for a cluster, dialling `port` (a relay) instead of the control plane's own if given.
 
@@ -222,7 +234,7 @@ class Topology:
             token_file.chmod(0o600)
         command = [sys.executable, "-m", *program]
         command += self._agent_options(plane, cluster, port or plane.port, token_file)
-        running = self.processes.start(label, command)
+        running = self.processes.start(label, command, environment=environment)
         wait_until(lambda: self.connected(plane, name), 20, running)
         return running
 

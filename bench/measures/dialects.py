@@ -8,14 +8,15 @@ from bench.load import Small, wrk
 from bench.measures.plan import Plan, median_ratio
 from bench.processes import BenchError, Running
 from bench.report import MORE, Budget, Result
-from bench.topology import STATIC, Plane, Target, Topology
+from bench.topology import OWN_FORWARD, STATIC, Plane, Target, Topology
 
 JSON_CONNECTIONS = 32
 JSON = Budget(MORE, 0.5, 0.65)
 RAW_CONNECTIONS = (32, 256)
 RAW = Budget(MORE, 0.9, 1.1)
-#: Clusters by the dialect of their agents; both are in front of the same backend.
+#: Clusters by the dialect of their agents; all are in front of the same backend.
 CLUSTERS = {"native": STATIC, "pipeops": "pipeops"}
+FORWARDED = {"native": "forwarded", "pipeops": "pipeops"}
 JSON_PATH = "client ─ edge ─ tunnel, JSON messages, 1 lane ─ agent ─ backend; native: 2 lanes"
 RAW_PATHS = {
     "native": "client ─ forward ─ tunnel, 2 lanes ─ agent ─ backend; ng1: client ─ nginx ─ backend",
@@ -62,6 +63,7 @@ def dialects(topology: Topology, plan: Plan) -> list[Result]:
     program = ("bench.pipeops_agent",)
     agent = topology.start_agent(plane, STATIC, name=CLUSTERS["pipeops"], program=program)
     processes = {"control": plane.control, "agent": plane.agents[STATIC], "PipeOps agent": agent}
+    topology.add_forward(plane, CLUSTERS["pipeops"])
     _check(topology, plane)
     results = [_json(plane, processes, plan), *_raw(topology, plane, processes, plan)]
     _check(topology, plane)
@@ -105,9 +107,10 @@ def _json(plane: Plane, processes: dict[str, Running], plan: Plan) -> Result:
 def _raw(
     topology: Topology, plane: Plane, processes: dict[str, Running], plan: Plan
 ) -> list[Result]:
-    forwards = {name: topology.forward(plane, cluster) for name, cluster in CLUSTERS.items()}
+    native = topology.start_agent(plane, STATIC, name=FORWARDED["native"], environment=OWN_FORWARD)
+    forwards = {name: topology.forward(plane, cluster) for name, cluster in FORWARDED.items()}
     targets = {"ng1": topology.ng1(tls=False), **forwards}
-    processes = {**processes, "nginx": topology.ng1_process}
+    processes = {**processes, "agent": native, "nginx": topology.ng1_process}
     for target in targets.values():
         wrk(target, nginx.SMALL, connections=8, seconds=1)
     results = []
@@ -117,6 +120,7 @@ def _raw(
             for name, target in targets.items():
                 samples.measure(name, target, connections, plan.seconds)
         results += [_raw_result(samples, dialect, connections, plan) for dialect in forwards]
+    topology.processes.stop(native)
     return results
 
 
