@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pipeops import __version__
+from pipeops.cli.certificates import certificates
 from pipeops.cli.clusters import clusters
 from pipeops.cli.failures import MEANINGS, CliError, ExitCode
 from pipeops.cli.forwards import forwards
@@ -84,6 +85,7 @@ def version(context: click.Context, form: Format) -> None:
 cli.add_command(up)
 cli.add_command(clusters)
 cli.add_command(forwards)
+cli.add_command(certificates)
 cli.add_command(tokens)
 cli.add_command(kubeconfig)
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 import click
 
 from pipeops import __version__
+from pipeops.control.certificate_options import certificate_options, certificate_settings
 from pipeops.control.settings import ControlSettings
 from pipeops.errors import PipeOpsError
 from pipeops.runtime import logs
@@ -90,6 +91,7 @@ def _port_range(
     default=512,
     help="MiB kept for slow clients and agents before new requests get 503.",
 )
+@certificate_options
 @click.option("--access-log/--no-access-log", default=True, help="One log line for each request.")
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info"
@@ -118,6 +120,7 @@ def command(**options: Any) -> None:
         forward_host=options["forward_host"],
         forward_ports=options["forward_ports"],
         max_waiting_mib=options["max_waiting_mib"],
+        certificates=certificate_settings(options),
         access_log=options["access_log"],
         log_level=options["log_level"],
         log_format=options["log_format"],

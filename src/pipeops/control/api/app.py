@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 
-from pipeops.control.api import agents, clusters, forwards, system, tokens
+from pipeops.control.api import agents, certificates, clusters, forwards, system, tokens
 from pipeops.control.api.access import ACCESS, Access, authorize, unclassified
 from pipeops.control.api.envelope import Envelope
 from pipeops.control.api.problems import ProblemBody, handle_errors
@@ -28,7 +28,7 @@ def create_app(services: ApiServices) -> FastAPI:
         responses={"default": {"model": ProblemBody, "description": "An error"}},
     )
     app.state.services = services
-    for part in (system, agents, clusters, forwards, tokens):
+    for part in (system, agents, certificates, clusters, forwards, tokens):
         part.install(app)
     missing = unclassified(app.routes)
     if missing:
