@@ -11,7 +11,7 @@ import msgspec
 import uvloop
 
 from pipeops import __version__
-from pipeops.agent.cluster_targets import ClusterTargets
+from pipeops.agent.cluster_targets import ClusterTargets, ServiceTerms
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.credentials import DialCredentials, TlsFiles
@@ -30,6 +30,7 @@ from pipeops.agent.proxy.failure import Report
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
 from pipeops.agent.proxy.pool import Address, PoolLimits, UpstreamPool
+from pipeops.agent.services.access import AllowedServices
 from pipeops.agent.settings import AgentSettings
 from pipeops.agent.standing import Standing, take_up
 from pipeops.http1.tls import cluster_context
@@ -268,6 +269,7 @@ def _targets(
             policy=policy,
             forwards=settings.forwards,
             inactivity=settings.tunnel_inactivity_timeout,
+            terms=ServiceTerms(AllowedServices(settings.services_allow), settings.services_default),
         )
     except ValueError as error:
         raise SettingsError([Problem("tunnel.forwards", "", str(error))]) from error
@@ -328,6 +330,7 @@ def _connection(  # noqa: PLR0913, PLR0917 - the composition root's own parts
     acceptor = StreamAcceptor(
         {
             StreamKind.KUBE_API: proxy,
+            StreamKind.SERVICE_HTTP: targets.http,
             StreamKind.TCP: targets.native,
             StreamKind.UDP: targets.native,
         }

@@ -23,6 +23,8 @@ class ControlSettings:
         forward_ports: first and last port of forwards; None: nothing is forwarded.
         max_waiting_mib: MiB kept for slow clients and agents, all together, before new requests are answered with 503.
         certificates: of the public gateway.
+        route_hosts: what a cluster needs for a public host that no domain of its own covers: `first-come`, `verified` or `allow-list`.
+        name_servers: (address, port) of those that are asked for proofs of domains; empty: the system's.
         access_log: write a line for each request.
     """
 
@@ -39,6 +41,8 @@ class ControlSettings:
     forward_ports: tuple[int, int] | None = (15000, 15999)
     max_waiting_mib: int = 512
     certificates: CertificateSettings = field(default_factory=CertificateSettings)
+    route_hosts: str = "verified"
+    name_servers: tuple[tuple[str, int], ...] = ()
     access_log: bool = True
     log_level: str = "info"
     log_format: str = "auto"

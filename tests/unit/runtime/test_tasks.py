@@ -7,8 +7,8 @@ from pipeops.runtime.tasks import (
     ScopeClosedError,
     TaskScope,
     TooManyTasksError,
-    raise_if_cancelled,
     log_failure,
+    raise_if_cancelled,
 )
 
 

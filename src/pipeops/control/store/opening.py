@@ -8,7 +8,9 @@ from pipeops.control.store.cluster_credentials import ClusterCredentialStore
 from pipeops.control.store.cluster_tokens import ClusterTokenStore
 from pipeops.control.store.clusters import ClusterStore
 from pipeops.control.store.database import Database
+from pipeops.control.store.domains import DomainStore
 from pipeops.control.store.forwards import ForwardStore
+from pipeops.control.store.routes import RouteStore
 from pipeops.control.store.setting_values import SettingStore
 from pipeops.control.store.user_tokens import UserTokenStore
 
@@ -22,7 +24,9 @@ class Store:
     clusters: ClusterStore
     cluster_credentials: ClusterCredentialStore
     cluster_tokens: ClusterTokenStore
+    domains: DomainStore
     forwards: ForwardStore
+    routes: RouteStore
     user_tokens: UserTokenStore
     settings: SettingStore
 
@@ -49,7 +53,9 @@ async def open_store(url: str, *, now: Callable[[], float]) -> Store:
         clusters=ClusterStore(database, now),
         cluster_credentials=ClusterCredentialStore(database, now),
         cluster_tokens=ClusterTokenStore(database, now),
+        domains=DomainStore(database, now),
         forwards=ForwardStore(database, now),
+        routes=RouteStore(database, now),
         user_tokens=UserTokenStore(database, now),
         settings=SettingStore(database),
     )

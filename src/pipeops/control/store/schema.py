@@ -80,6 +80,58 @@ forwards = sa.Table(
     sa.UniqueConstraint("protocol", "port"),
 )
 
+# What a cluster asked for, whether or not it may have it: the host decides that.
+routes = sa.Table(
+    "routes",
+    metadata,
+    sa.Column(
+        "cluster_id",
+        sa.Text,
+        sa.ForeignKey("clusters.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("path_type", sa.Text, primary_key=True),
+    sa.Column("namespace", sa.Text, nullable=False),
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("port", sa.Integer, nullable=False),
+    sa.Column("tls", sa.Boolean, nullable=False),
+    sa.Column("ingress", sa.Text, nullable=False),
+    sa.Column("mode", sa.Text, nullable=False),
+    sa.Column("public_endpoint", sa.Text, nullable=False),
+    sa.Column("annotations", sa.JSON, nullable=False),
+)
+
+# The key is what keeps two clusters, and two replicas of the control plane, from holding one host.
+route_hosts = sa.Table(
+    "route_hosts",
+    metadata,
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column(
+        "cluster_id",
+        sa.Text,
+        sa.ForeignKey("clusters.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    sa.Column("used_at", sa.Double, nullable=False),
+)
+
+domains = sa.Table(
+    "domains",
+    metadata,
+    sa.Column("domain", sa.Text, primary_key=True),
+    sa.Column(
+        "cluster_id",
+        sa.Text,
+        sa.ForeignKey("clusters.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("granted_by", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+)
+
 # Of the public gateway; private keys are encrypted before they come here.
 gateway_certificates = sa.Table(
     "gateway_certificates",

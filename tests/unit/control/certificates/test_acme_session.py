@@ -163,7 +163,7 @@ def test_a_proof_is_believed_or_refused_with_the_servers_words(server, session, 
     error = {"type": f"{ERROR}dns", "detail": "NXDOMAIN looking up\nA for a.example.com"}
     server.answers["/authz"] = [authorization("invalid", error=error)]
     with pytest.raises(
-        AcmeError, match="that a.example.com is ours: NXDOMAIN looking up A for"
+        AcmeError, match=r"that a\.example\.com is ours: NXDOMAIN looking up A for"
     ) as caught:
         session.proved(proof)
     assert (caught.value.code, caught.value.everywhere) == ("dns", False)
