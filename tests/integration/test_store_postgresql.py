@@ -4,11 +4,13 @@ import asyncio
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeops.control.routes.wanted import ClusterRef
+from pipeops.control.store.certificates import AcmeAccount, AcmeFailure, StoredCertificate
 from pipeops.control.store.domains import Origin
 from pipeops.control.store.errors import Conflict, NotFound, StoreUnavailable
 from pipeops.control.store.opening import open_store
@@ -109,6 +111,7 @@ async def test_every_repository(server):
             await store.user_tokens.revoke(user.id)
         assert await store.settings.instance_id() == await store.settings.instance_id()
         await check_routes(store, cluster)
+        await check_certificates(store.certificates)
         assert (await store.clusters.remove("prod"))[1] == (token.id,)
         assert (await store.routes.all(), await store.routes.hosts()) == ([], [])
         assert await store.domains.list() == []
@@ -116,6 +119,26 @@ async def test_every_repository(server):
             await store.clusters.get("prod")
     finally:
         await store.close()
+
+
+async def check_certificates(certificates):
+    one = StoredCertificate(host="a.io", source="acme", chain=b"c", sealed_key=b"\x00\x01")
+    await certificates.put(one)
+    await certificates.put(replace(one, chain=b"d"))
+    assert await certificates.list() == [replace(one, chain=b"d", updated_at=wall())]
+    await certificates.remove("a.io", "acme")
+    with pytest.raises(NotFound):
+        await certificates.remove("a.io", "acme")
+    account = AcmeAccount("https://ca.io/dir", "https://ca.io/1", b"\x00")
+    await certificates.put_account(account)
+    await certificates.put_account(account)
+    assert await certificates.account(account.directory) == account
+    await certificates.remove_account(account.directory)
+    failure = AcmeFailure("a.io", 1, wall(), "no")
+    await certificates.put_failure(failure)
+    assert await certificates.failures() == {"a.io": failure}
+    await certificates.clear_failure("a.io")
+    assert await certificates.failures() == {}
 
 
 async def check_routes(store, cluster):
