@@ -20,7 +20,7 @@ async def test_records_are_read_whole_and_anew(server):
     name = "_pipeops-challenge.example.com"
     assert await lookup.texts(name) == ()
     server.records[name] = ["pipeops-cluster=|abc", "v=spf1 -all"]
-    assert list(await lookup.texts(name)) == ["pipeops-cluster=abc", "v=spf1 -all"]
+    assert set(await lookup.texts(name)) == {"pipeops-cluster=abc", "v=spf1 -all"}
     assert server.asked == [name, name]
 
 
