@@ -11,7 +11,7 @@ import msgspec
 import uvloop
 
 from pipeops import __version__
-from pipeops.agent.cluster_targets import ClusterTargets, ServiceTerms
+from pipeops.agent.cluster_targets import ClusterTargets, service_terms
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.credentials import DialCredentials, TlsFiles
@@ -30,7 +30,6 @@ from pipeops.agent.proxy.failure import Report
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
 from pipeops.agent.proxy.pool import Address, PoolLimits, UpstreamPool
-from pipeops.agent.services.access import AllowedServices
 from pipeops.agent.settings import AgentSettings
 from pipeops.agent.standing import Standing, take_up
 from pipeops.http1.tls import cluster_context
@@ -131,7 +130,7 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits, answers=answers)
             guard = policy.guard if policy is not None else None
-            targets = _targets(settings, clock, access, streams, guard)
+            targets = _targets(settings, clock, access, streams, guard, client)
             gate = _gate(settings, clock, access, json_pool, targets, guard)
             facts = _facts(settings, clock, access, client, standing)
             connection = _connection(
@@ -258,6 +257,7 @@ def _targets(
     access: KubeAccess,
     streams: TaskScope,
     policy: PolicyGuard | None,
+    client: KubeClient,
 ) -> ClusterTargets:
     try:
         return ClusterTargets.build(
@@ -269,7 +269,8 @@ def _targets(
             policy=policy,
             forwards=settings.forwards,
             inactivity=settings.tunnel_inactivity_timeout,
-            terms=ServiceTerms(AllowedServices(settings.services_allow), settings.services_default),
+            terms=service_terms(settings),
+            reader=client if access.origin != NO_CLUSTER else None,
         )
     except ValueError as error:
         raise SettingsError([Problem("tunnel.forwards", "", str(error))]) from error
