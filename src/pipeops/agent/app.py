@@ -101,6 +101,7 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
         port=settings.port,
         origins=settings.allowed_origins.split(","),
         debug=settings.debug,
+        access=access if access.origin != NO_CLUSTER else None,
     )
     with ExitStack() as stack:
         stop = stack.enter_context(shutdown_event())
@@ -147,7 +148,7 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
                 observed,
             )
             services: list[Service] = [
-                api.server,
+                *api.services,
                 *([policy] if policy is not None else []),
                 pool,
                 json_pool,
