@@ -45,7 +45,7 @@ def _start(topology: Topology) -> dict[str, tuple[Target, tuple[str, ...]]]:
     port = topology.service_port
     nginx.add_service(topology.processes, "apps", "web", port)
     more = ("--services-allow", f"apps/web:{port}")
-    topology.start_agent(plane, STATIC, module="bench.loopback_agent", more=more)
+    topology.start_agent(plane, STATIC, program=("bench.loopback_agent",), more=more)
     token = topology.agent_token(plane, STATIC)
     for host, mode in ((TUNNELLED, {}), (DIRECT, {"routing_mode": "direct", "public_endpoint": f"127.0.0.1:{port}"})):  # fmt: skip
         body = {

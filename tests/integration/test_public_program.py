@@ -19,10 +19,9 @@ def ports() -> dict[str, int]:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> Iterator[Stack]:
     directory = tmp_path_factory.mktemp("public")
-    pair = directory / "pki" / "control"
     options = (
         "--public-http", f"127.0.0.1:{ports['http']}", "--public-https", f"127.0.0.1:{ports['https']}",
-        "--public-tls-cert", f"{pair}.crt", "--public-tls-key", f"{pair}.key", "--route-hosts", "first-come",
+        "--certificate-dir", str(directory / "pki"), "--default-certificate", "control", "--route-hosts", "first-come",
         "--public-direct-private",
     )  # fmt: skip
     with Stack(directory, hosts=(HOST,), control_args=options) as made:

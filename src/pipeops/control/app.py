@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from random import Random
 from socket import AF_UNIX, socket
 
 import uvloop
@@ -20,6 +21,7 @@ from pipeops.control.api.services import ApiServices, GatewayServices
 from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
 from pipeops.control.auth.bootstrap import ensure_admin_token
 from pipeops.control.auth.cluster_credentials import ClusterCredentials, Sealer, load_key
+from pipeops.control.certificates.service import PURPOSE, Certificates
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.api_relay import ApiRelay
 from pipeops.control.edge.listener import Listener
@@ -27,7 +29,7 @@ from pipeops.control.edge.pipeops_kube import PipeOpsKube
 from pipeops.control.edge.router import Router
 from pipeops.control.forwards.ports import ForwardPorts
 from pipeops.control.public.access_log import PublicAccessLog
-from pipeops.control.public.gateway import PublicGateway, pair_context
+from pipeops.control.public.gateway import PublicGateway
 from pipeops.control.routes.dns_lookup import DnsLookup
 from pipeops.control.routes.ownership import HostRule
 from pipeops.control.routes.proofs import DomainProofs
@@ -118,8 +120,15 @@ class ControlPlane:
         self.cluster_authenticator = ClusterAuthenticator(
             store.cluster_tokens, wall=clock.wall, monotonic=clock.monotonic
         )
-        self._credentials = ClusterCredentials(
-            store.cluster_credentials, Sealer(load_key(settings.credential_key_file))
+        key = load_key(settings.credential_key_file)
+        self._credentials = ClusterCredentials(store.cluster_credentials, Sealer(key))
+        self.certificates = Certificates(
+            settings.certificates,
+            store.certificates,
+            Sealer(key, PURPOSE),
+            clock=clock,
+            rng=Random(),  # noqa: S311 - spreads renewals, guards nothing
+            wanted_hosts=lambda: (one.key.host for one in self.routes.table if one.tls),
         )
         self.registry = SessionRegistry(
             now=self._now, waiting=WaitingBytes(settings.max_waiting_mib << 20)
@@ -141,7 +150,8 @@ class ControlPlane:
             public,
             self.routes.table,
             self.registry,
-            server_context=pair_context(public.tls_cert, public.tls_key),
+            server_context=self.certificates.book.server_context,
+            challenge=self.certificates.responses.answer,
             now=self._now,
             access_log=PublicAccessLog(
                 sys.stderr,
@@ -182,6 +192,7 @@ class ControlPlane:
                 services.spawn(self._watch_tokens(), name="tokens")
                 services.spawn(self._serve_forwards(), name="forwards")
                 services.spawn(self._serve_public(), name="public")
+                services.spawn(self.certificates.run(), name="certificates")
                 listening = services.spawn(self._listen(listener), name="listener")
                 gc.collect()
                 gc.freeze()
@@ -280,6 +291,7 @@ class ControlPlane:
             report=_report,
             forwards=self.forwards,
             credentials=self._credentials,
+            certificates=self.certificates,
             gateway=GatewayServices(self.routes, upkeep),
         )
         with socket(AF_UNIX) as listening:
@@ -298,6 +310,7 @@ class ControlPlane:
 
     async def _serve_public(self) -> None:
         await self._listening.wait()
+        await self.certificates.ready.wait()
         await self.public.run()
 
     async def _watch_tokens(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import click
 
 from pipeops import __version__
+from pipeops.control.certificate_options import certificate_options, certificate_settings
 from pipeops.control.public_options import public_options, public_settings
 from pipeops.control.settings import ControlSettings
 from pipeops.errors import PipeOpsError
@@ -112,6 +113,7 @@ def _name_server(value: str) -> tuple[str, int]:
     default=512,
     help="MiB kept for slow clients and agents before new requests get 503.",
 )
+@certificate_options
 @click.option(
     "--route-hosts",
     type=click.Choice(["first-come", "verified", "allow-list"]),
@@ -154,6 +156,7 @@ def command(**options: Any) -> None:
         forward_host=options["forward_host"],
         forward_ports=options["forward_ports"],
         max_waiting_mib=options["max_waiting_mib"],
+        certificates=certificate_settings(options),
         route_hosts=options["route_hosts"],
         name_servers=options["name_servers"],
         public=public_settings(options),

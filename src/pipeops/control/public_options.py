@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -35,14 +34,11 @@ def _networks(
 
 
 _DEFAULTS = RouteDefaults()
-_FILE = click.Path(path_type=Path, dir_okay=False)
 _SECONDS = click.FloatRange(0.1, 86_400)
 _OPTIONS = (
     click.option("--public-http", callback=_address, help="Public gateway: HOST:PORT for plain HTTP.  [default: off]"),
     click.option("--public-https", callback=_address, help="Public gateway: HOST:PORT for HTTPS.  [default: off]"),
     click.option("--public-https-port", type=click.IntRange(1, 65535), default=443, help="The port that redirects to HTTPS name."),
-    click.option("--public-tls-cert", type=_FILE, help="Certificate chain of the public gateway, PEM."),
-    click.option("--public-tls-key", type=_FILE, help="Its private key, PEM."),
     click.option("--public-trusted-proxy", multiple=True, callback=_networks, help="Network whose X-Forwarded-* are believed; may be repeated."),
     click.option("--public-proxy-protocol", multiple=True, callback=_networks, help="Network whose connections begin with a PROXY header; may be repeated."),
     click.option("--public-max-body-mib", type=click.IntRange(0), default=0, help="Largest request body in MiB; 0 for any."),
@@ -65,20 +61,11 @@ def public_options(command: Command) -> Command:
 
 
 def public_settings(options: Mapping[str, Any]) -> PublicSettings:
-    """Make the settings of a command's options.
-
-    Raises:
-        click.UsageError: a certificate without its key, or the other way round.
-    """
+    """Make the settings of a command's options."""
     said = {key.removeprefix(PREFIX): value for key, value in options.items()}
-    cert, key = said["tls_cert"], said["tls_key"]
-    if (cert is None) is not (key is None):
-        raise click.UsageError("--public-tls-cert and --public-tls-key belong together")
     return PublicSettings(
         http=said["http"],
         https=said["https"],
-        tls_cert=cert,
-        tls_key=key,
         https_port=said["https_port"],
         trusted_proxies=said["trusted_proxy"],
         proxy_protocol=said["proxy_protocol"],

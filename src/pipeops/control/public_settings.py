@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
-from pathlib import Path
 
 Network = IPv4Network | IPv6Network
 Address = tuple[str, int]
@@ -42,7 +41,6 @@ class PublicSettings:
     Attributes:
         http: address of the listener for plain HTTP (redirects, ACME challenges, routes without TLS).
         https: address of the listener for TLS; HTTP/1.1 and HTTP/2.
-        tls_cert, tls_key: certificate for hosts that have none of their own; PEM files, both or neither.
         https_port: the port that redirects name, as clients see it.
         trusted_proxies: whose `X-Forwarded-*` and `Forwarded` are believed.
         proxy_protocol: who must begin each connection with a PROXY protocol header (version 1 or 2).
@@ -54,8 +52,6 @@ class PublicSettings:
 
     http: Address | None = None
     https: Address | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
     https_port: int = 443
     trusted_proxies: tuple[Network, ...] = ()
     proxy_protocol: tuple[Network, ...] = ()

@@ -1,7 +1,6 @@
 """Options of the public gateway: off unless an address is given, and what they mean."""
 
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Any
 
 import click
@@ -31,15 +30,14 @@ def test_it_is_off_by_default() -> None:
 
 def test_every_option_counts() -> None:
     made = settings(
-        "--public-http", ":80", "--public-https", "[::]:443", "--public-https-port", "8443", "--public-tls-cert", "c",
-        "--public-tls-key", "k", "--public-trusted-proxy", "10.0.0.1/8", "--public-proxy-protocol", "192.0.2.1",
+        "--public-http", ":80", "--public-https", "[::]:443", "--public-https-port", "8443",
+        "--public-trusted-proxy", "10.0.0.1/8", "--public-proxy-protocol", "192.0.2.1",
         "--public-max-body-mib", "5", "--public-max-concurrent", "7", "--public-rate-limit", "2.5", "--public-hsts-max-age", "60",
         "--public-response-timeout", "9", "--public-idle-timeout", "8", "--public-direct", "redirect", "--public-direct-insecure",
         "--public-direct-private",
     )  # fmt: skip
     assert isinstance(made, PublicSettings)
     assert (made.http, made.https, made.https_port) == (("0.0.0.0", 80), ("::", 443), 8443)
-    assert (made.tls_cert, made.tls_key) == (Path("c"), Path("k"))
     assert made.trusted_proxies == (ip_network("10.0.0.0/8"),)
     assert made.proxy_protocol == (ip_network("192.0.2.1"),)
     routes = made.routes
@@ -52,7 +50,7 @@ def test_every_option_counts() -> None:
     "arguments",
     [
         ("--public-http", "80"), ("--public-https", "host:x"), ("--public-trusted-proxy", "everyone"),
-        ("--public-tls-cert", "c"), ("--public-idle-timeout", "0"),
+        ("--public-idle-timeout", "0"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_said(arguments: tuple[str, ...]) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import ssl
 from collections.abc import Callable
-from pathlib import Path
 
 from pipeops.control.public.access_log import PublicAccessLog
 from pipeops.control.public.listener import PublicListener
@@ -16,7 +15,6 @@ from pipeops.control.public_settings import Address, PublicSettings
 from pipeops.control.routes.route import Route, RoutingMode
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.errors import PipeOpsError
-from pipeops.http1.tls import TlsConfigError, server_context
 from pipeops.runtime.logs import get_logger
 from pipeops.runtime.tasks import OnError, TaskScope, log_failure
 
@@ -37,20 +35,6 @@ class CannotListen(PipeOpsError):
         why = os.strerror(error.errno) if error.errno else str(error)
         super().__init__(f"public {kind} cannot listen on {where}: {why}")
         self.hint = f"stop what uses it, or choose another address with --public-{kind}"
-
-
-def pair_context(cert: Path | None, key: Path | None) -> ServerContext:
-    """Contexts that show one certificate from two PEM files, whatever host is asked for."""
-
-    def context(alpn: tuple[str, ...]) -> ssl.SSLContext:
-        if cert is None or key is None:
-            raise TlsConfigError("public HTTPS needs a certificate: --public-tls-cert and -key")
-        made = server_context(str(cert), str(key))
-        made.set_alpn_protocols(list(alpn))
-        made.num_tickets = 2  # browsers resume their sessions
-        return made
-
-    return context
 
 
 def _report_bugs(name: str, error: Exception) -> None:
@@ -103,7 +87,6 @@ class PublicGateway:
 
         Raises:
             CannotListen: an address cannot be bound.
-            TlsConfigError: there is no usable certificate.
         """
         settings = self._settings
         if not settings.enabled:
