@@ -1,6 +1,7 @@
 """ServiceHttpProxy: a tunnelled request becomes a request to a Service, with the client's credentials and no other."""
 
 import asyncio
+import weakref
 from collections.abc import Callable
 
 from pipeops.agent.proxy.failure import StreamFailure
@@ -59,8 +60,14 @@ class ServiceHttpProxy:
         timer = None
         if head.deadline_ms:
             seconds = min(head.deadline_ms / 1000, MAX_DEADLINE)
-            timer = self._call_later(seconds, exchange.out_of_time, seconds)
+            timer = self._call_later(seconds, _out_of_time, weakref.ref(exchange), seconds)
         self._routes.carry(exchange, timer, bytes(body), fin=fin)
+
+
+def _out_of_time(reference: "weakref.ref[ServiceExchange]", seconds: float) -> None:
+    exchange = reference()
+    if exchange is not None:
+        exchange.out_of_time(seconds)
 
 
 def _fail(failure: StreamFailure, reason: ServiceFailure, message: str) -> None:
