@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pipeops.agent.proxy.failure import StreamFailure
 from pipeops.agent.services.exchange import ServiceExchange
-from pipeops.agent.services.request import read_request
+from pipeops.agent.services.request import RequestReader
 from pipeops.agent.services.routes import ServiceRoutes
 from pipeops.agent.targets import ServiceTarget, TargetRefused, check_names
 from pipeops.http1.head import HeadError
@@ -27,6 +27,7 @@ class ServiceHttpProxy:
         """`routes` decides which Services there are; `call_later` is the loop's."""
         self._routes = routes
         self._call_later = call_later
+        self._reader = RequestReader()
 
     def start(
         self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
@@ -40,7 +41,7 @@ class ServiceHttpProxy:
         try:
             check_names(target)
             self._routes.check(target)
-            request = read_request(head, host=self._routes.host(target))
+            request = self._reader.read(head, host=self._routes.host(target))
         except TargetRefused as refusal:
             reason = ServiceFailure.BAD_REQUEST if refusal.status == 400 else ServiceFailure.REFUSED
             _fail(failure, reason, str(refusal))

@@ -4,7 +4,7 @@ from typing import Any
 
 from pipeops.agent.proxy.failure import StreamFailure
 from pipeops.agent.services.exchange import ServiceExchange
-from pipeops.agent.services.request import read_request
+from pipeops.agent.services.request import RequestReader
 from pipeops.agent.targets import ServiceTarget
 from pipeops.protocol.exchange.native import StreamHead, StreamKind
 from tests.support.transports import RecordingStream, RecordingTransport
@@ -41,7 +41,7 @@ class Asked:
             lambda _stream, _code, _hop, message: self.ends.append(message),
             lambda _id, code, _hop, message: self.reports.append((code, message)),
         )
-        request = read_request(head, host=b"web")
+        request = RequestReader().read(head, host=b"web")
         self.exchange = ServiceExchange(failure, head, ServiceTarget("web", "shop", 80), request)
         self.exchange.begin(self.way, None)
 

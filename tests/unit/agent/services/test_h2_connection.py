@@ -172,7 +172,7 @@ def test_a_request_that_http2_has_no_words_for_is_refused() -> None:
     pair = Pair()
     before = pair.ask()
     asked = Asked()
-    asked.exchange.request.fields.append((b":evil", b"x"))
+    asked.exchange.request.fields.crossing.append((b":evil", b"x"))
     pair.ask(asked)
     assert asked.reports[0][0] == 400
     assert pair.kinds().count(RequestReceived) == 1
