@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import pytest
 
+from pipeops.control.routes.requests import MAX_SYNC_BODY
 from tests.support.dns import NameServer
 from tests.support.fakeapi import FakeApi
 from tests.support.processes import wait_until
@@ -260,6 +261,14 @@ def test_an_operators_word_needs_no_record_and_can_be_taken_back(careful: Stack)
     assert other.register("app.listed.io")[0] == 409
     assert pipeops(careful, "domains", "revoke", "listed", "listed.io").returncode == 0
     assert cluster.routes() == [("app.listed.io", "refused")]
+
+
+def test_a_large_body_without_a_token_is_refused_unread(trusting: Stack) -> None:
+    stranger = Cluster(trusting, "stranger")
+    stranger.token_file.write_text("pipeops_c_" + "x" * 43)
+    began = time.monotonic()
+    assert stranger.call("sync", b"x" * MAX_SYNC_BODY)[0] == 401
+    assert time.monotonic() - began < 10
 
 
 # -- life ----------------------------------------------------------------------------------

@@ -1,84 +1,26 @@
 """The store on a real PostgreSQL: the same repositories, several processes, a restarted server."""
 
 import asyncio
-import os
-import shutil
-import subprocess
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from pipeops.control.routes.wanted import ClusterRef
+from pipeops.control.store.certificates import AcmeAccount, AcmeFailure, StoredCertificate
 from pipeops.control.store.domains import Origin
 from pipeops.control.store.errors import Conflict, NotFound, StoreUnavailable
 from pipeops.control.store.opening import open_store
 from pipeops.control.store.records import Role
 from pipeops.control.store.routes import RouteChange, StoredRoute
+from tests.support.postgresql import running_server
 
 pytest.importorskip("asyncpg", reason="the PostgreSQL driver asyncpg is not installed")
 
 
-def find_programs():
-    """Return the directory of initdb and pg_ctl, which Debian keeps out of PATH."""
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).resolve().parent
-    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return versions[-1].parent if versions else None
-
-
-class Server:
-    """PostgreSQL on a unix socket, run by another user where we are root, as it demands."""
-
-    def __init__(self, directory, programs):
-        self.directory = directory
-        self.programs = programs
-        self.as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        if self.as_user:
-            shutil.chown(directory, "postgres")
-        self._run(
-            "initdb", "-U", "pipeops", "-A", "trust", "--no-sync", "-D", str(directory / "data")
-        )
-        self.start()
-
-    def _run(self, program, *arguments):
-        done = subprocess.run(
-            [*self.as_user, str(self.programs / program), *arguments],
-            check=False, capture_output=True, timeout=60, cwd="/", text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{program}: {done.stderr}"
-
-    def start(self):
-        options = f"-c listen_addresses= -c unix_socket_directories={self.directory} -c fsync=off"
-        subprocess.run(
-            [*self.as_user, str(self.programs / "pg_ctl"), "-D", str(self.directory / "data"), "-w", "-o", options,
-             "-l", str(self.directory / "log"), "start"],
-            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, cwd="/",
-        )  # fmt: skip
-
-    def stop(self):
-        self._run("pg_ctl", "-D", str(self.directory / "data"), "-m", "immediate", "-w", "stop")
-
-    def database(self, name):
-        self._run("createdb", "-h", str(self.directory), "-U", "pipeops", name)
-        return f"postgresql://pipeops@/{name}?host={self.directory}"
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    programs = find_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    if os.geteuid() == 0 and shutil.which("runuser") is None:
-        pytest.skip("PostgreSQL does not run as root and runuser is missing")
-    # A socket's path is short, and its directory must be reachable for the other user.
-    import tempfile  # noqa: PLC0415
-
-    directory = Path(tempfile.mkdtemp(prefix="pg-"))
-    server = Server(directory, programs)
-    yield server
-    server.stop()
-    shutil.rmtree(directory, ignore_errors=True)
+def server():
+    with running_server() as running:
+        yield running
 
 
 def wall():
@@ -109,6 +51,7 @@ async def test_every_repository(server):
             await store.user_tokens.revoke(user.id)
         assert await store.settings.instance_id() == await store.settings.instance_id()
         await check_routes(store, cluster)
+        await check_certificates(store.certificates)
         assert (await store.clusters.remove("prod"))[1] == (token.id,)
         assert (await store.routes.all(), await store.routes.hosts()) == ([], [])
         assert await store.domains.list() == []
@@ -116,6 +59,26 @@ async def test_every_repository(server):
             await store.clusters.get("prod")
     finally:
         await store.close()
+
+
+async def check_certificates(certificates):
+    one = StoredCertificate(host="a.io", source="acme", chain=b"c", sealed_key=b"\x00\x01")
+    await certificates.put(one)
+    await certificates.put(replace(one, chain=b"d"))
+    assert await certificates.list() == [replace(one, chain=b"d", updated_at=wall())]
+    await certificates.remove("a.io", "acme")
+    with pytest.raises(NotFound):
+        await certificates.remove("a.io", "acme")
+    account = AcmeAccount("https://ca.io/dir", "https://ca.io/1", b"\x00")
+    await certificates.put_account(account)
+    await certificates.put_account(account)
+    assert await certificates.account(account.directory) == account
+    await certificates.remove_account(account.directory)
+    failure = AcmeFailure("a.io", 1, wall(), "no")
+    await certificates.put_failure(failure)
+    assert await certificates.failures() == {"a.io": failure}
+    await certificates.clear_failure("a.io")
+    assert await certificates.failures() == {}
 
 
 async def check_routes(store, cluster):

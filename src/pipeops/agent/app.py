@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 
-import msgspec
 import uvloop
 
 from pipeops import __version__
@@ -16,6 +15,7 @@ from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.credentials import DialCredentials, TlsFiles
 from pipeops.agent.facts import ClusterFacts
+from pipeops.agent.forwards import ForwardTable
 from pipeops.agent.gate import NO_TUNNEL, STOPPING, Gate, Refusal
 from pipeops.agent.introduction import Identity
 from pipeops.agent.json_dialect.dialect import JsonDialect
@@ -101,6 +101,7 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
         port=settings.port,
         origins=settings.allowed_origins.split(","),
         debug=settings.debug,
+        access=access if access.origin != NO_CLUSTER else None,
     )
     with ExitStack() as stack:
         stop = stack.enter_context(shutdown_event())
@@ -147,7 +148,7 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
                 observed,
             )
             services: list[Service] = [
-                api.server,
+                *api.services,
                 *([policy] if policy is not None else []),
                 pool,
                 json_pool,
@@ -159,7 +160,7 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
             ]
             drained = asyncio.Event()
             pools = (pool, json_pool)
-            _let_observe(observed, connection, facts, pools)
+            _let_observe(observed, connection, facts, pools, targets.forwards)
             whole = settings.shutdown_timeout
             supervisor = Supervisor(services, stop_timeout=whole * (1 - DRAIN_SHARE))
             streams.spawn(
@@ -188,13 +189,16 @@ def _let_observe(
     connection: ControlPlaneConnection,
     facts: ClusterFacts,
     pools: tuple[UpstreamPool, ...],
+    forwards: ForwardTable,
 ) -> None:
     """Name the parts whose state is asked for when somebody looks."""
     observed.requests.upstream = lambda: (
         sum(len(pool) for pool in pools),
         sum(pool.idle for pool in pools),
     )
-    observed.forwards = lambda: [msgspec.to_builtins(each) for each in connection.forward_grants]
+    observed.forwards = lambda: forwards.shown(
+        connection.forward_grants, connected=connection.connected
+    )
     observed.cluster = facts.shown
 
 

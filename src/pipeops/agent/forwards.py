@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeops.agent.targets import Endpoint, Lookup, TargetRefused, system_lookup
-from pipeops.protocol.messages.registration import ForwardOffer
+from pipeops.protocol.messages.registration import ForwardGrant, ForwardOffer
 
 KUBE_API_PORT, KUBELET_PORT, AGENT_PORT = 6443, 10250, 8080
 _LOCAL = frozenset(("localhost", "127.0.0.1", "::1"))
 NODE_IP_VARIABLES = ("PIPEOPS_NODE_IP", "NODE_IP", "HOST_IP")
 _UDP = "udp://"
+NO_CONNECTION = "no connection to the control plane"
+NOT_TAKEN = "this control plane takes no forwards"
 
 
 class ForwardSetting(Protocol):
@@ -107,6 +109,24 @@ class ForwardTable:
             )
             for forward in self._forwards.values()
         ]
+
+    def shown(self, grants: Iterable[ForwardGrant], *, connected: bool) -> list[dict[str, object]]:
+        """Every configured forward and what has become of it: what the control plane said, while it is there."""
+        said = {grant.name: grant for grant in grants}
+        rows: list[dict[str, object]] = []
+        for forward in self._forwards.values():
+            grant = said.get(forward.name)
+            status = grant.status if grant is not None else NOT_TAKEN
+            rows.append(
+                {
+                    "name": forward.name,
+                    "protocol": forward.protocol,
+                    "local_addr": forward.local_addr,
+                    "remote_port": grant.remote_port if grant is not None else forward.remote_port,
+                    "status": status if connected else NO_CONNECTION,
+                }
+            )
+        return rows
 
     def protocol(self, name: str) -> str | None:
         """`tcp` or `udp`; None for a name that is not forwarded."""

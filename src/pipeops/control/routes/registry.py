@@ -1,9 +1,17 @@
 """RouteRegistry: what clusters ask for, what they may have, and the table that the public gateway reads."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pipeops.control.routes.decision import Decision, decide
@@ -77,6 +85,15 @@ class Outcome:
     surplus: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a cluster asks for, and which hosts of that it is refused."""
+
+    ref: ClusterRef
+    routes: Sequence[Route]
+    refused: Mapping[str, Refusal]
+
+
 class RouteRegistry:
     """One for each process. Changes come one after the other; readers of `table` see every step and never wait.
 
@@ -103,11 +120,12 @@ class RouteRegistry:
 
     # -- reading ---------------------------------------------------------------------------
 
-    def asked(self) -> Iterator[tuple[ClusterRef, Route, Refusal | None]]:
-        """Every route that any cluster asks for, with why it is not served, if it is not."""
-        for wanted in self._clusters.values():
-            for route in wanted.routes():
-                yield wanted.ref, route, wanted.refused.get(route.key.host)
+    def asked(self) -> list[Asked]:
+        """What every cluster asks for just now: a copy, for threads to read."""
+        return [
+            Asked(wanted.ref, tuple(wanted.routes()), dict(wanted.refused))
+            for wanted in self._clusters.values()
+        ]
 
     def refused(self, ref: ClusterRef) -> Mapping[str, Refusal]:
         """The hosts that a cluster asks for and does not get."""
@@ -170,7 +188,7 @@ class RouteRegistry:
             if known is None and wanted.count >= MAX_ROUTES:
                 return Outcome(wanted.count, {}, surplus=1)
             host = route.key.host
-            if known == route and host not in wanted.refused:
+            if known is not None and _is_same(known, route) and host not in wanted.refused:
                 return Outcome(wanted.count, {})
             await self._change(ref, remove=[known] if known else [], put=[route])
             return self._outcome(wanted, [host])
@@ -244,10 +262,11 @@ class RouteRegistry:
     async def forget_cluster(self, name: str) -> None:
         """A cluster was removed, and its routes with it."""
         async with self._changing():
-            self.table.replace(name, ())
             self.ownership.forget_cluster(name)
             self.refusals.forget_cluster(name)
-            self._clusters.pop(name, None)
+            wanted = self._clusters.pop(name, None)
+            if wanted is not None:
+                await self._fill_table(wanted, [route.key for route in wanted.routes()], ())
 
     async def _settle(self, domain: str, gaining: ClusterRef | None = None) -> None:
         """Judge what is below a domain again: first what is held, then what `gaining` waits for."""
@@ -389,3 +408,11 @@ class RouteRegistry:
     def _outcome(self, wanted: Wanted, hosts: Iterable[str], surplus: int = 0) -> Outcome:
         refusals = {host: wanted.refused[host] for host in hosts if host in wanted.refused}
         return Outcome(wanted.count, refusals, surplus)
+
+
+def _is_same(known: Route, route: Route) -> bool:
+    """Whether a registration says nothing new. A Go agent tells the namespace of the Ingress only when it synchronises."""
+    name = known.ingress.rpartition("/")[2]
+    return (
+        route.ingress.rpartition("/")[2] == name and replace(route, ingress=known.ingress) == known
+    )
