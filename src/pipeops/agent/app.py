@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import uvloop
 
 from pipeops import __version__
-from pipeops.agent.cluster_targets import ClusterTargets, service_terms
+from pipeops.agent.cluster_targets import ClusterTargets, targets_of
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.credentials import DialCredentials, TlsFiles
@@ -131,7 +131,9 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits, answers=answers)
             guard = policy.guard if policy is not None else None
-            targets = _targets(settings, clock, access, streams, guard, client)
+            targets = targets_of(
+                settings, clock, access, streams, policy=guard, client=client, limits=limits
+            )
             gate = _gate(settings, clock, access, json_pool, targets, guard)
             facts = _facts(settings, clock, access, client, standing)
             connection = _connection(
@@ -253,31 +255,6 @@ def cluster_access(settings: AgentSettings, clock: Clock) -> KubeAccess:
             "run the agent where it reaches the cluster directly"
         )
     return access
-
-
-def _targets(
-    settings: AgentSettings,
-    clock: Clock,
-    access: KubeAccess,
-    streams: TaskScope,
-    policy: PolicyGuard | None,
-    client: KubeClient,
-) -> ClusterTargets:
-    try:
-        return ClusterTargets.build(
-            access,
-            streams,
-            now=clock.monotonic,
-            limits=_pool_limits(settings),
-            agent_port=lambda: settings.port,
-            policy=policy,
-            forwards=settings.forwards,
-            inactivity=settings.tunnel_inactivity_timeout,
-            terms=service_terms(settings),
-            reader=client if access.origin != NO_CLUSTER else None,
-        )
-    except ValueError as error:
-        raise SettingsError([Problem("tunnel.forwards", "", str(error))]) from error
 
 
 def _facts(
