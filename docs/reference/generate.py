@@ -183,6 +183,11 @@ def _compatibility_page() -> str:
         "",
         "Every key also has an automatic variable (`agent.port`: `AGENT_PORT`). Where two variables are set and differ, the",
         "explicit one wins with a warning; the Go agent takes the automatic one.",
+        "",
+        "Services: a control plane that speaks the PipeOps dialect reaches every Service outside `kube-system`,",
+        "`kube-public` and `kube-node-lease`, as it expects, and those that the cluster publishes. `services.default: deny`",
+        "leaves it the published and listed ones only, as our own control plane always has them",
+        "([decision 9](../explanation/decisions/0009-which-services.md)).",
     ]
     for heading, rows in tables().items():
         count = Counter(row.verdict for row in rows)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import uvloop
 
 from pipeops import __version__
-from pipeops.agent.cluster_targets import ClusterTargets
+from pipeops.agent.cluster_targets import ClusterTargets, service_terms
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection
 from pipeops.agent.control_plane import ControlPlaneUrl
 from pipeops.agent.credentials import DialCredentials, TlsFiles
@@ -131,7 +131,7 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits, answers=answers)
             guard = policy.guard if policy is not None else None
-            targets = _targets(settings, clock, access, streams, guard)
+            targets = _targets(settings, clock, access, streams, guard, client)
             gate = _gate(settings, clock, access, json_pool, targets, guard)
             facts = _facts(settings, clock, access, client, standing)
             connection = _connection(
@@ -261,6 +261,7 @@ def _targets(
     access: KubeAccess,
     streams: TaskScope,
     policy: PolicyGuard | None,
+    client: KubeClient,
 ) -> ClusterTargets:
     try:
         return ClusterTargets.build(
@@ -272,6 +273,8 @@ def _targets(
             policy=policy,
             forwards=settings.forwards,
             inactivity=settings.tunnel_inactivity_timeout,
+            terms=service_terms(settings),
+            reader=client if access.origin != NO_CLUSTER else None,
         )
     except ValueError as error:
         raise SettingsError([Problem("tunnel.forwards", "", str(error))]) from error
@@ -332,6 +335,7 @@ def _connection(  # noqa: PLR0913, PLR0917 - the composition root's own parts
     acceptor = StreamAcceptor(
         {
             StreamKind.KUBE_API: proxy,
+            StreamKind.SERVICE_HTTP: targets.http,
             StreamKind.TCP: targets.native,
             StreamKind.UDP: targets.native,
         }

@@ -134,7 +134,11 @@ class ForwardTable:
         return forward.protocol if forward is not None else None
 
     async def resolve(self, name: str) -> Endpoint:
-        """Where a forward leads now.
+        """Where a forward leads first. Raises as `resolve_all`."""
+        return (await self.resolve_all(name))[0]
+
+    async def resolve_all(self, name: str) -> tuple[Endpoint, ...]:
+        """Where a forward leads now: addresses to be tried in this order.
 
         Raises:
             TargetRefused: no such forward, or its address is not known.
@@ -142,19 +146,19 @@ class ForwardTable:
         forward = self._forwards.get(name)
         if forward is None:
             raise TargetRefused(f"this agent forwards nothing named {name[:63]!r}")
-        endpoint = await self._endpoint(forward)
-        if self._closed_kube_api and endpoint == self._kube_api:
+        endpoints = await self._endpoints(forward)
+        if self._closed_kube_api and self._kube_api in endpoints:
             raise TargetRefused(self._closed_kube_api)
-        return endpoint
+        return endpoints
 
-    async def _endpoint(self, forward: Forward) -> Endpoint:
+    async def _endpoints(self, forward: Forward) -> tuple[Endpoint, ...]:
         if forward.host in _LOCAL:
-            return self._local(forward)
+            return (self._local(forward),)
         try:
             addresses = await self._lookup(forward.host, forward.port)
         except OSError as error:
             raise TargetRefused(f"{forward.host} cannot be resolved: {error}", 502) from error
-        return Endpoint(addresses[0], forward.port)
+        return tuple(Endpoint(address, forward.port) for address in dict.fromkeys(addresses))
 
     def _local(self, forward: Forward) -> Endpoint:
         if forward.protocol == "tcp" and forward.port == KUBE_API_PORT:

@@ -10,22 +10,29 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from random import Random
 from socket import AF_UNIX, socket
 
 import uvloop
 
 from pipeops import __version__
 from pipeops.control.api.directory import LocalDirectory
-from pipeops.control.api.services import ApiServices
+from pipeops.control.api.services import ApiServices, GatewayServices
 from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
 from pipeops.control.auth.bootstrap import ensure_admin_token
 from pipeops.control.auth.cluster_credentials import ClusterCredentials, Sealer, load_key
+from pipeops.control.certificates.service import PURPOSE, Certificates
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.api_relay import ApiRelay
 from pipeops.control.edge.listener import Listener
 from pipeops.control.edge.pipeops_kube import PipeOpsKube
 from pipeops.control.edge.router import Router
 from pipeops.control.forwards.ports import ForwardPorts
+from pipeops.control.routes.dns_lookup import DnsLookup
+from pipeops.control.routes.ownership import HostRule
+from pipeops.control.routes.proofs import DomainProofs
+from pipeops.control.routes.registry import RouteRegistry
+from pipeops.control.routes.upkeep import RouteUpkeep
 from pipeops.control.sessions.acceptor import AgentAcceptor
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.control.settings import ControlSettings
@@ -111,8 +118,15 @@ class ControlPlane:
         self.cluster_authenticator = ClusterAuthenticator(
             store.cluster_tokens, wall=clock.wall, monotonic=clock.monotonic
         )
-        self._credentials = ClusterCredentials(
-            store.cluster_credentials, Sealer(load_key(settings.credential_key_file))
+        key = load_key(settings.credential_key_file)
+        self._credentials = ClusterCredentials(store.cluster_credentials, Sealer(key))
+        self.certificates = Certificates(
+            settings.certificates,
+            store.certificates,
+            Sealer(key, PURPOSE),
+            clock=clock,
+            rng=Random(),  # noqa: S311 - spreads renewals, guards nothing
+            wanted_hosts=lambda: (one.key.host for one in self.routes.table if one.tls),
         )
         self.registry = SessionRegistry(
             now=self._now, waiting=WaitingBytes(settings.max_waiting_mib << 20)
@@ -125,6 +139,9 @@ class ControlPlane:
             ports=range(ports[0], ports[1] + 1) if ports is not None else range(0),
             now=self._now,
         )
+        self.routes = RouteRegistry(
+            store.routes, store.domains, rule=HostRule(settings.route_hosts), now=clock.wall
+        )
         self.access_log = AccessLog(
             sys.stderr,
             timestamp=_Timestamp(clock.wall),
@@ -134,6 +151,13 @@ class ControlPlane:
 
     async def run(self) -> None:
         """Serve until a signal; then: not ready, no new connections, drain, stop."""
+        await self.routes.load()
+        proofs = DomainProofs(
+            DnsLookup(self._settings.name_servers),
+            instance=await self._store.settings.instance_id(),
+            now=self._now,
+        )
+        upkeep = RouteUpkeep(self.routes, proofs, now=self._now)
         with (
             shutdown_event() as stop,
             tempfile.TemporaryDirectory(prefix="pipeops-") as directory,
@@ -145,9 +169,11 @@ class ControlPlane:
             ):
                 listener = self._listener(requests, api_socket)
                 self.access_log.start()
-                services.spawn(self._serve_api(api_socket), name="api")
+                services.spawn(self._serve_api(api_socket, upkeep), name="api")
+                services.spawn(upkeep.run(), name="routes")
                 services.spawn(self._watch_tokens(), name="tokens")
                 services.spawn(self._serve_forwards(), name="forwards")
+                services.spawn(self.certificates.run(), name="certificates")
                 listening = services.spawn(self._listen(listener), name="listener")
                 gc.collect()
                 gc.freeze()
@@ -235,7 +261,7 @@ class ControlPlane:
             on_listening=on_listening,
         )
 
-    async def _serve_api(self, path: Path) -> None:
+    async def _serve_api(self, path: Path, upkeep: RouteUpkeep) -> None:
         services = ApiServices(
             store=self._store,
             authenticator=self.authenticator,
@@ -246,6 +272,8 @@ class ControlPlane:
             report=_report,
             forwards=self.forwards,
             credentials=self._credentials,
+            certificates=self.certificates,
+            gateway=GatewayServices(self.routes, upkeep),
         )
         with socket(AF_UNIX) as listening:
             # Requests that come before the application is there wait in the backlog.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pipeops.agent.json_dialect.answer import Answer, AnswerRefused
+from pipeops.agent.proxy.pool import API_SERVER
 from pipeops.agent.proxy.upstream import AnswerStream, Discard, Exchange
 from pipeops.protocol.exchange.events import Aborted, BodyChunk, BodyEnd, ResponseHead
 from pipeops.protocol.exchange.native import PREFACE_BYTES, decode_preface
@@ -259,7 +260,7 @@ class ServiceExchange(JsonExchange):
             answer.take(BodyEnd())
             self._finish()
             return
-        named = message.replace("the Kubernetes API server", f"the service {self._service}")
+        named = message.replace(API_SERVER, f"the service {self._service}")
         self.fail(Aborted(code, named, Hop.SERVICE))
 
 

@@ -1,13 +1,19 @@
 """ApiServices: what the API needs from the rest of the control plane."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 
+from pipeops.control.api.sync_places import SyncPlaces
 from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
+from pipeops.control.certificates.certificate import Source
+from pipeops.control.certificates.orders import OrderStatus
+from pipeops.control.certificates.service import CertificateStatus
 from pipeops.control.forwards.ports import ForwardStatus
+from pipeops.control.routes.registry import RouteRegistry
+from pipeops.control.routes.upkeep import RouteUpkeep
 from pipeops.control.store.forwards import Forward, WantedForward
 from pipeops.control.store.opening import Store
 from pipeops.runtime.secrets import Secret
@@ -68,9 +74,42 @@ class ForwardDirectory(Protocol):
         """A cluster was removed."""
 
 
+class CertificateKeeper(Protocol):
+    """Certificates of the public gateway; see `certificates.service.Certificates`."""
+
+    def status(self) -> list[CertificateStatus]:
+        """Those in force."""
+
+    def order_status(self) -> list[OrderStatus]:
+        """Those on their way."""
+
+    def problems(self) -> dict[str, str]:
+        """What is wrong, by what it concerns."""
+
+    async def upload(
+        self, host: str, chain: bytes, key: Secret[bytes], by: str
+    ) -> CertificateStatus:
+        """Put one in force."""
+
+    async def remove(self, host: str, by: str) -> Source:
+        """Remove one."""
+
+    def renew(self, host: str) -> None:
+        """Order one at once."""
+
+
 async def always_ready() -> tuple[str, ...]:
     """Report nothing that would keep us from serving."""
     return ()
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayServices:
+    """What the API needs for routes of the public gateway."""
+
+    registry: RouteRegistry
+    upkeep: RouteUpkeep
+    places: SyncPlaces = field(default_factory=SyncPlaces)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,3 +133,5 @@ class ApiServices:
     readiness: Callable[[], Awaitable[tuple[str, ...]]] = always_ready
     forwards: ForwardDirectory | None = None
     credentials: CredentialKeeper | None = None
+    certificates: CertificateKeeper | None = None
+    gateway: GatewayServices | None = None
