@@ -165,9 +165,8 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
             _let_observe(observed, connection, facts, pools, targets.forwards)
             whole = settings.shutdown_timeout
             supervisor = Supervisor(services, stop_timeout=whole * (1 - DRAIN_SHARE))
-            streams.spawn(
-                _drain(stop, connection, gate, whole * DRAIN_SHARE, drained), name="drain"
-            )
+            draining = _drain(stop, connection, gate, whole * DRAIN_SHARE, drained)
+            streams.spawn(draining, name="drain")
             with state_report(lambda: _figures(connection, pools, streams)):
                 await supervisor.run(drained, started=lambda: _started(settings, connection))
     log.info("agent stopped")
@@ -198,9 +197,7 @@ def _let_observe(
         sum(len(pool) for pool in pools),
         sum(pool.idle for pool in pools),
     )
-    observed.forwards = lambda: forwards.shown(
-        connection.forward_grants, connected=connection.connected
-    )
+    observed.forwards = lambda: forwards.shown(connection)
     observed.cluster = facts.shown
 
 
