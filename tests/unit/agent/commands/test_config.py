@@ -33,7 +33,7 @@ def test_show_names_the_source_of_every_value_and_no_secret(tmp_path, monkeypatc
         assert settings["pipeops.token"] == {"value": "***", "source": "flag --token"}
         assert settings["kubernetes.service_token"]["value"] == "***"
         assert settings["tunnel.enabled"] == {"value": True, "source": "default"}
-        assert settings["pipeops.timeout"]["without_effect"]
+        assert settings["timeouts.heartbeat"]["without_effect"]
 
 
 def test_show_as_text_is_what_somebody_set(capsys):
