@@ -86,12 +86,13 @@ class ClusterDetector:
         self._pause = pause
         self._news = asyncio.Event()
         self._found: Found | None = None
+        self._told = False
         self._pending_since: float | None = None
         self.verdict = self._configured() or Verdict()
 
     def consider(self, found: Found | None) -> None:
         """The controller's Service is now this one, or none. What needs no lookup is settled at once."""
-        self._found = found
+        self._found, self._told = found, True
         if found is None or found.service.spec.type != "LoadBalancer" or self._addresses():
             self._pending_since = None
         elif self._pending_since is None:
@@ -107,7 +108,7 @@ class ClusterDetector:
         while True:
             self._news.clear()
             seconds = None
-            if self._configured() is None:
+            if self._told and self._configured() is None:
                 seconds = await self._look()
             await self._pause(self._news, seconds)
 

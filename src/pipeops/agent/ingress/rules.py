@@ -134,6 +134,7 @@ def covers(pattern: str, host: str) -> bool:
         return True
     return (
         pattern.startswith("*.")
+        and len(pattern) > 2
         and not host.startswith("*")
         and host.partition(".")[2] == pattern[2:]
     )

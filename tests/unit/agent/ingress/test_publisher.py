@@ -47,6 +47,7 @@ class Line:
         self.generation += 1
         self.there.set()
         self.news.set()
+        self.news = asyncio.Event()
 
 
 class World:
