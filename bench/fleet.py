@@ -1,6 +1,6 @@
 """Many idle agents in one process: `python -m bench.fleet CONTROL_URL CA_FILE TOKENS_FILE`.
 
-Each has a cluster of its own and two lanes; they register and then only send heartbeats and pings.
+Each has a cluster of its own; they register and then only send heartbeats and pings.
 TOKENS_FILE has a token per line. Prints one JSON line when all are connected.
 """
 
@@ -102,7 +102,7 @@ async def main(control, ca_file, tokens_file):
             group.create_task(connection.run(ready))
             await asyncio.sleep(0.02)
         await everybody.wait()
-        await asyncio.sleep(3.0)  # second lanes
+        await asyncio.sleep(3.0)  # first heartbeats
         print(json.dumps({"connected": connected}), flush=True)
 
 

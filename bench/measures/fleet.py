@@ -12,7 +12,7 @@ BUDGET = Budget(LESS, 96, 64)
 
 
 def fleet(topology: Topology, plan: Plan) -> list[Result]:
-    """Memory of the control plane per idle agent with two TLS lanes, of 500 agents (100 with --quick)."""
+    """Memory of the control plane per idle agent over TLS, of 500 agents (100 with --quick)."""
     count = 100 if plan.quick else AGENTS
     plane = topology.start_control(tls=True, label="control-fleet")
     tokens = [topology.cluster_token(plane, f"fleet-{number}") for number in range(count)]
@@ -38,6 +38,6 @@ def fleet(topology: Topology, plan: Plan) -> list[Result]:
         "10,000 would take MiB": (before.uss + each * 10_000) / 1024,
         "CPU millicores each": cpu * 1000 / count,
     }
-    where = f"{count} agents ═TLS, 2 lanes═ control plane; heartbeat 5 s, ping 10 s"
+    where = f"{count} agents ═TLS═ control plane; heartbeat 5 s, ping 10 s"
     name = f"control plane: memory per idle agent, of {count}"
     return [Result("fleet", name, where, each, "KiB", BUDGET, 1, detail)]

@@ -33,7 +33,7 @@ def agent_footprint(topology: Topology, plan: Plan) -> list[Result]:
     rate = (_bytes(relay.log) - count) / seconds
     memory = agent.memory()
     detail = {"PSS MiB": memory.pss / 1024, "USS MiB": memory.uss / 1024}
-    where = "agent ═TLS, 2 lanes═ control plane; heartbeat 5 s, ping 10 s"
+    where = "agent ═TLS═ control plane; heartbeat 5 s, ping 10 s"
     topology.processes.stop(agent, relay, plane.control)
     return [
         Result("agent", "agent RSS, idle, TLS", where, memory.rss / 1024, "MiB", RSS, 1, detail),

@@ -85,7 +85,8 @@ class Bench:
         self.stack.wait_connected(CLUSTER, self.agent)
 
     def settled_baseline(self) -> dict[str, dict[str, int]]:
-        """What both hold with both lanes up and nobody connected."""
+        """What both hold with both lanes up, as after use, and nobody connected."""
+        self.stack.request("GET", f"/k8s/{CLUSTER}/version", token=self.stack.admin_token)
         wait_until(
             lambda: held(self.agent)["lanes"] == 2 and held(self.control)["clients"] == 0,
             "a quiet product",

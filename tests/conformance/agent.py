@@ -17,7 +17,7 @@ from pipeops.agent.l4.version1 import Version1Acceptor
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.pool import Address, UpstreamPool
-from pipeops.agent.services import ServiceRoutes
+from pipeops.agent.services.routes import ServiceRoutes
 from pipeops.agent.targets import Endpoint, NoSystemServices, TargetResolver
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages.heartbeat import HeartbeatMetadata

@@ -10,6 +10,7 @@ import pytest
 from pipeops.agent.proxy import failure
 from pipeops.control.edge import kube
 from pipeops.protocol.exchange import native, opening
+from pipeops.protocol.exchange.service_failure import STATUS
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.messages import control, heartbeat, negotiation, registration
 from pipeops.protocol.mux import frames
@@ -71,6 +72,11 @@ def test_the_order_of_stream_head_fields(wire):
 def test_the_order_of_preface_fields():
     preface = native.encode_preface(4, 101, 300, reusable=True)
     assert preface == bytes([4, 1, 0, 101, 0, 0, 1, 44])
+
+
+def test_the_failures_of_services(wire):
+    written = {row["failure"]: int(row["status"]) for row in wire["service-failures"]}
+    assert written == {failure.value: status for failure, status in STATUS.items()}
 
 
 def test_limits_and_versions_in_the_text(page, wire):

@@ -59,6 +59,7 @@ def test_it_shows_live_values(page: Browser, stack: Stack) -> None:
     assert stack.url in page.text("#connection-facts")
     assert "v1.33.0" in page.text("#cluster-facts")
     page.wait("document.querySelectorAll('#beats rect').length > 0")
+    request(stack)  # what is used gets a second lane
     page.wait("document.querySelectorAll('#lanes tbody tr').length === 2")
     page.wait("document.querySelector('#log').innerText.includes('Agent registered successfully')")
     page.wait("document.querySelector('#events').innerText.includes('connecting → connected')")

@@ -60,14 +60,23 @@ def cluster() -> Built:
     return built
 
 
+def pebble() -> Built:
+    """Pebble, Let's Encrypt's ACME server for tests; its DNS server lies beside it as `challtestsrv`."""
+    module = TESTS / "integration" / "pebble"
+    package = "github.com/letsencrypt/pebble/v2/cmd/pebble"
+    build(module, "challtestsrv", package=f"{package}-challtestsrv")
+    return build(module, "pebble", package=package)
+
+
 def build(
     module: Path,
     name: str,
     *,
     tags: tuple[str, ...] = (),
     variables: dict[str, str] | None = None,
+    package: str = ".",
 ) -> Built:
-    """Build the main package of a Go module, unless a build of the same sources is cached.
+    """Build the main package of a Go module, or a program that it requires, unless a build of the same sources is cached.
 
     Safe to call from several processes at once: one builds, the others wait.
 
@@ -76,6 +85,7 @@ def build(
         name: File name of the binary.
         tags: Build tags.
         variables: String variables set by the linker (`-X`).
+        package: What to build.
 
     Raises:
         BuildFailedError: The compiler or a download failed.
@@ -97,7 +107,7 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock", f"the build of {name}"):
         if not target.exists():
-            _compile(command, module, target)
+            _compile([*command, package], module, target)
     return Built(target)
 
 
@@ -118,6 +128,7 @@ def _fingerprint(go: str, module: Path, arguments: list[str]) -> str:
 
 
 def _compile(command: list[str], module: Path, target: Path) -> None:
+    """Run `command`, whose last word is the package."""
     progress(f"building {target.name} with Go (once; minutes when the compiler's cache is cold)")
     began = time.monotonic()
     environment = dict(os.environ, CGO_ENABLED="0", GOFLAGS="", GOWORK="off")
@@ -125,7 +136,7 @@ def _compile(command: list[str], module: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         output = Path(scratch) / target.name
         process = subprocess.Popen(
-            [*niced, *command, "-o", str(output), "."],
+            [*niced, *command[:-1], "-o", str(output), command[-1]],
             cwd=module,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ import msgspec
 import uvloop
 
 from pipeops import __version__
-from pipeops.agent.cluster_targets import ClusterTargets
+from pipeops.agent.cluster_targets import ClusterTargets, ServiceTerms
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection
 from pipeops.agent.dialling import (
     control_plane_http,
@@ -35,6 +35,7 @@ from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
 from pipeops.agent.proxy.pool import Address, PoolLimits, UpstreamPool
 from pipeops.agent.publishing import ingress_services
+from pipeops.agent.services.access import AllowedServices
 from pipeops.agent.settings import AgentSettings
 from pipeops.agent.standing import Standing, take_up
 from pipeops.http1.tls import cluster_context
@@ -166,6 +167,7 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
                     control_plane_http(settings, clock),
                     keeper=standing.keeper,
                     leadership=standing.leadership,
+                    offer=targets.published,
                     observed=observed,
                     clock=clock,
                 ),
@@ -281,6 +283,7 @@ def _targets(
             policy=policy,
             forwards=settings.forwards,
             inactivity=settings.tunnel_inactivity_timeout,
+            terms=ServiceTerms(AllowedServices(settings.services_allow), settings.services_default),
         )
     except ValueError as error:
         raise SettingsError([Problem("tunnel.forwards", "", str(error))]) from error
@@ -343,6 +346,7 @@ def _connection(  # noqa: PLR0913, PLR0917 - the composition root's own parts
     acceptor = StreamAcceptor(
         {
             StreamKind.KUBE_API: proxy,
+            StreamKind.SERVICE_HTTP: targets.http,
             StreamKind.TCP: targets.native,
             StreamKind.UDP: targets.native,
         }

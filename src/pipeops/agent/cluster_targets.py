@@ -1,55 +1,55 @@
 """ClusterTargets: everything with which an agent reaches what is not the API server, built once."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pipeops.agent.forwards import ForwardSetting, ForwardTable, read_forwards
 from pipeops.agent.l4.connector import Connector
 from pipeops.agent.l4.native import NativeConnections
 from pipeops.agent.l4.version1 import Version1Acceptor
-from pipeops.agent.policy.guard import RAW_KUBERNETES, PolicyGuard, PolicyRefused
+from pipeops.agent.policy.guard import RAW_KUBERNETES, PolicyGuard
 from pipeops.agent.proxy.pool import PoolLimits
-from pipeops.agent.services import ServiceRoutes
-from pipeops.agent.targets import (
-    Endpoint,
-    NoSystemServices,
-    ServiceTarget,
-    TargetRefused,
-    TargetResolver,
-    cluster_domain,
-)
+from pipeops.agent.services.access import AllowedServices, PublishedServices, ServiceAccess
+from pipeops.agent.services.proxy import ServiceHttpProxy
+from pipeops.agent.services.routes import ServiceRoutes
+from pipeops.agent.targets import Endpoint, TargetResolver, cluster_domain
 from pipeops.kube.config import KubeAccess
 from pipeops.runtime.tasks import TaskScope
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyServices:
-    """ServiceRule of a cluster that has a policy: on top of the rule for all."""
+class ServiceTerms:
+    """What the operator decided about Services (`services.*`).
 
-    guard: PolicyGuard
+    Attributes:
+        default: `auto`, `deny` or `allow`: about Services that nothing in the cluster offers (decision record 0008).
+    """
 
-    def check(self, target: ServiceTarget) -> None:
-        """ServiceRule: raw streams to the Kubernetes API, which nobody can look into, are refused too."""
-        NoSystemServices().check(target)
-        try:
-            self.guard.check_dial(f"{target.name}.{target.namespace}", target.port)
-        except PolicyRefused as refusal:
-            raise TargetRefused(str(refusal)) from refusal
+    allowed: AllowedServices = field(default_factory=AllowedServices)
+    default: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterTargets:
-    """The parts share one resolver, so one rule holds for HTTP, WebSocket, TCP and UDP."""
+    """The parts share one resolver's names and addresses; per dialect one rule holds for HTTP, WebSocket, TCP and UDP.
+
+    Attributes:
+        resolver: for the PipeOps dialect.
+        published: filled by whoever reads the objects that offer Services.
+        http: SERVICE_HTTP streams.
+    """
 
     resolver: TargetResolver
+    published: PublishedServices
     services: ServiceRoutes
     connector: Connector
     version1: Version1Acceptor
     forwards: ForwardTable
     native: NativeConnections
+    http: ServiceHttpProxy
 
     @classmethod
-    def build(
+    def build(  # noqa: PLR0913 - the composition root's own parts
         cls,
         access: KubeAccess,
         scope: TaskScope,
@@ -60,6 +60,7 @@ class ClusterTargets:
         policy: PolicyGuard | None = None,
         forwards: Iterable[ForwardSetting] = (),
         inactivity: float = 0.0,
+        terms: ServiceTerms | None = None,
     ) -> "ClusterTargets":
         """Build the parts; `services` and `connector` are services of the process.
 
@@ -67,12 +68,14 @@ class ClusterTargets:
             ValueError: a forward that cannot be.
         """
         kube_api = Endpoint(access.host, access.port)
+        terms = terms or ServiceTerms()
+        published = PublishedServices()
+        rule = ServiceAccess(published, terms.allowed, policy, kube_api=True)
         resolver = TargetResolver(
-            NoSystemServices() if policy is None else PolicyServices(policy),
-            kube_api,
-            cluster_domain(),
-            now,
+            replace(rule, open=terms.default != "deny"), kube_api, cluster_domain(), now
         )
+        strict = replace(rule, open=terms.default == "allow")
+        wire = resolver.with_rule(strict)
         connector = Connector(scope)
         table = ForwardTable(
             read_forwards(forwards),
@@ -81,11 +84,19 @@ class ClusterTargets:
             inactivity=inactivity,
             closed_kube_api=RAW_KUBERNETES if policy is not None else "",
         )
+        services = ServiceRoutes(
+            resolver,
+            scope,
+            limits=limits,
+            wire=resolver.with_rule(replace(strict, kube_api=False)),
+        )
         return cls(
             resolver,
-            ServiceRoutes(resolver, scope, limits=limits),
+            published,
+            services,
             connector,
             Version1Acceptor(connector, resolver),
             table,
-            NativeConnections(connector, resolver, table),
+            NativeConnections(connector, wire, table),
+            ServiceHttpProxy(services, call_later=connector.loop.call_later),
         )

@@ -8,7 +8,7 @@ from pipeops.agent.ingress.link import ControlPlaneLink
 from pipeops.agent.ingress.memory import StoredHosts
 from pipeops.agent.ingress.registry import Http, RegistryClient
 from pipeops.agent.ingress.rules import Publishing
-from pipeops.agent.ingress.sync import IngressSync, SyncSettings
+from pipeops.agent.ingress.sync import IngressSync, Offer, SyncSettings
 from pipeops.agent.observed.agent import Observed
 from pipeops.agent.settings import AgentSettings
 from pipeops.agent.state.keeper import StateKeeper
@@ -24,6 +24,7 @@ def ingress_services(
     *,
     keeper: StateKeeper,
     leadership: Leadership,
+    offer: Offer,
     observed: Observed,
     clock: Clock,
 ) -> list[Service]:
@@ -39,6 +40,7 @@ def ingress_services(
             ControlPlaneLink(observed.connection),
             leadership,
             StoredHosts(keeper),
+            offer,
             sync_settings(settings),
             observed=observed.gateway,
             rng=rng,

@@ -19,6 +19,7 @@ from pipeops.agent.gateway_settings import (
     items,
 )
 from pipeops.agent.ingress_settings import ServiceName, endpoint, service_name
+from pipeops.agent.service_settings import service_list
 from pipeops.kube.credentials import read_token
 from pipeops.kube.errors import CredentialError
 from pipeops.runtime.documents import DocumentError, read_yaml
@@ -186,6 +187,10 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     # What the cluster allows
     policy_file: Annotated[str, Key("policy.file", text, "what the control plane may do here (YAML); no limit beyond RBAC if not set", "--policy-file", ("PIPEOPS_POLICY_FILE",), placeholder="FILE", security=True)] = ""
     policy_config_map: Annotated[str, Key("policy.config_map", text, "the same from key policy.yaml of a ConfigMap: namespace/name", env=("PIPEOPS_POLICY_CONFIG_MAP",), placeholder="NAMESPACE/NAME", security=True)] = ""
+    services_allow: Annotated[tuple[str, ...], Key("services.allow", service_list, "Services that the control plane may reach besides those that an Ingress or route offers: namespace/name:port, * for any text", "--services-allow", ("PIPEOPS_SERVICES_ALLOW",), placeholder="SERVICE,…", security=True)] = ()
+    services_default: Annotated[str, Key("services.default", choice("auto", "deny", "allow"), "Services that nothing offers; auto: refused, except to control planes that only speak the PipeOps dialect, as they expect", env=("PIPEOPS_SERVICES_DEFAULT",), placeholder="WHAT", security=True)] = "auto"
+    services_ca_file: Annotated[str, Key("services.ca_file", text, "verify the certificates of Services with these certificate authorities (PEM); encrypted but not verified if not set", env=("PIPEOPS_SERVICES_CA_FILE",), placeholder="FILE", security=True)] = ""
+
     # Logs
     log_level: Annotated[str, Key("logging.level", text, "debug, info, warning or error", "--log-level", ("PIPEOPS_LOG_LEVEL", "LOGGING_LEVEL", "LOG_LEVEL"), placeholder="LEVEL")] = "info"
     log_format: Annotated[str, Key("logging.format", choice("auto", "json", "text"), "json, text, or auto: text on a terminal", "--log-format", ("PIPEOPS_LOG_FORMAT",), placeholder="FORMAT")] = "auto"

@@ -5,27 +5,37 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
+
+from pipeops.protocol.exchange.service_failure import ServiceFailure
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _RESOLV_CONF = Path("/etc/resolv.conf")
 SYSTEM_NAMESPACES = frozenset(("kube-system", "kube-public", "kube-node-lease"))
 # Beyond RFC 3927's link-local range: cloud metadata under other addresses (threats: SSRF).
 _METADATA = frozenset(
-    ipaddress.ip_address(text) for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16")
+    ipaddress.ip_address(text) for text in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16", "255.255.255.255")
 )  # fmt: skip
 RESOLVED_FOR = 5.0  # seconds; what was checked is what is dialled
 MAX_RESOLVED = 512
+MAX_ADDRESSES = 16  # of one name; a headless Service may have thousands
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in other words
 
 
 class TargetRefused(Exception):
     """This target is not dialled, or does not exist; the text says why, `status` what an HTTP client hears."""
 
-    def __init__(self, message: str, status: int = 403) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int = 403,
+        failure: ServiceFailure = ServiceFailure.REFUSED,
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +131,27 @@ class TargetResolver:
     now: Callable[[], float]
     lookup: Lookup = system_lookup
     allowed: Callable[[str], bool] = field(default_factory=lambda: is_allowed)
-    _known: dict[ServiceTarget, tuple[float, Endpoint]] = field(default_factory=dict)
+    _known: dict[ServiceTarget, tuple[float, tuple[Endpoint, ...]]] = field(default_factory=dict)
+
+    def with_rule(self, rule: ServiceRule) -> "TargetResolver":
+        """A resolver of the same names and addresses under another rule."""
+        return replace(self, rule=rule)
 
     async def resolve(self, target: ServiceTarget) -> Endpoint:
-        """Where to connect.
+        """Where to connect first. Raises as `resolve_all`."""
+        return (await self.resolve_all(target))[0]
+
+    async def resolve_all(self, target: ServiceTarget) -> tuple[Endpoint, ...]:
+        """Where to connect: at least one address, to be tried in this order.
 
         Raises:
-            TargetRefused: malformed, against the rule, unknown, or an address that is no Service's.
+            TargetRefused: malformed, against the rule, unknown, or no address that may be a Service's.
         """
         check_names(target)
         self.rule.check(target)
         if target == ServiceTarget("kubernetes", "default", 443):
-            return (
-                self.kube_api
-            )  # no more than what proxied requests reach; TLS and identity are the caller's
+            # No more than what proxied requests reach; TLS and identity are the caller's.
+            return (self.kube_api,)
         known = self._known.get(target)
         if known is not None and self.now() < known[0]:
             return known[1]
@@ -142,15 +159,21 @@ class TargetResolver:
         try:
             addresses = await self.lookup(host, target.port)
         except OSError as error:
-            raise TargetRefused(f"the service {target} cannot be resolved: {error}", 502) from error
-        usable = [address for address in addresses if self.allowed(address)]
+            raise TargetRefused(
+                f"the service {target} cannot be resolved: {error}", 502, ServiceFailure.NO_SERVICE
+            ) from error
+        usable = [address for address in dict.fromkeys(addresses) if self.allowed(address)]
         if not usable:
             raise TargetRefused(f"the service {target} has no address that may be dialled")
-        endpoint = Endpoint(usable[0], target.port)
+        endpoints = tuple(Endpoint(address, target.port) for address in usable[:MAX_ADDRESSES])
         if len(self._known) >= MAX_RESOLVED:
             self._known.pop(next(iter(self._known)))
-        self._known[target] = (self.now() + RESOLVED_FOR, endpoint)
-        return endpoint
+        self._known[target] = (self.now() + RESOLVED_FOR, endpoints)
+        return endpoints
+
+    def forget(self, target: ServiceTarget) -> None:
+        """None of its addresses answers: look again next time."""
+        self._known.pop(target, None)
 
 
 def check_names(target: ServiceTarget) -> None:
@@ -169,8 +192,10 @@ def check_names(target: ServiceTarget) -> None:
 def is_allowed(address: str) -> bool:
     """Whether an address may belong to a Service: not the agent's own, its node's link, or a cloud's metadata."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = _embedded(ip)
+        if inner is not None:
+            return is_allowed(str(inner))
     return not (
         ip.is_loopback
         or ip.is_link_local
@@ -178,3 +203,10 @@ def is_allowed(address: str) -> bool:
         or ip.is_unspecified
         or ip in _METADATA
     )
+
+
+def _embedded(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 one leads to: mapped, 6to4 (RFC 3056) or NAT64."""
+    if ip in _NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+    return ip.ipv4_mapped or ip.sixtofour

@@ -2,7 +2,7 @@
 
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -91,6 +91,37 @@ class ApiClient:
         """Remove a forward."""
         path = f"/api/v1/clusters/{_segment(cluster)}/forwards/{_segment(name)}"
         self._call("DELETE", path)
+
+    def routes(self, cluster: str | None = None) -> list[Json]:
+        """Return the routes of the clusters that the token may reach, or of one of them."""
+        items: list[Json] = []
+        query = {} if cluster is None else {"cluster": cluster}
+        while True:
+            page = self._call(
+                "GET", "/api/v1/routes?" + urlencode(query) if query else "/api/v1/routes"
+            )
+            items += page["items"]
+            if page["next"] is None:
+                return items
+            query["after"] = page["next"]
+
+    def domains(self) -> Json:
+        """Return the domains of those clusters, the rule for others, and who was refused."""
+        return self._call("GET", "/api/v1/domains")
+
+    def allow_domain(self, cluster: str, domain: str) -> Json:
+        """Allow a cluster to use a domain."""
+        path = f"/api/v1/clusters/{_segment(cluster)}/domains"
+        return self._call("POST", path, {"domain": domain})
+
+    def verify_domain(self, cluster: str, domain: str) -> Json:
+        """Have the proof of a domain looked for."""
+        path = f"/api/v1/clusters/{_segment(cluster)}/domains/{_segment(domain)}/verify"
+        return self._call("POST", path)
+
+    def revoke_domain(self, cluster: str, domain: str) -> None:
+        """Take a domain from a cluster."""
+        self._call("DELETE", f"/api/v1/clusters/{_segment(cluster)}/domains/{_segment(domain)}")
 
     def tokens(self) -> list[Json]:
         """Return all user tokens, without their secrets."""

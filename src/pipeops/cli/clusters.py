@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from operator import itemgetter
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from pipeops.cli.client import Json
 from pipeops.cli.failures import CliError, ExitCode
 from pipeops.cli.presenting import (
+    Cell,
     Format,
     age,
     duration,
@@ -16,6 +18,8 @@ from pipeops.cli.presenting import (
     print_fields,
     print_json,
     print_table,
+    show_done,
+    show_list,
     span,
     until,
 )
@@ -47,24 +51,15 @@ def list_clusters(context: click.Context, form: Format) -> None:
     session = current(context)
     with session.api() as api:
         items = api.clusters()
-    if form == "json":
-        print_json(items)
-        return
-    if not items:
-        print("no clusters; add one with `pipeops clusters add NAME`", file=sys.stderr)
-        return
     now = session.clock.wall()
-    rows = [
-        (
-            item["name"],
-            _status(item),
-            str(item["facts"].get("k8s_version", "-")),
-            item["connection"]["agent_version"] or "-",
-            age(item["last_seen_at"], now),
-        )
-        for item in items
-    ]
-    print_table(("name", "status", "kubernetes", "agent", "last seen"), rows)
+    columns: dict[str, Cell] = {
+        "name": itemgetter("name"),
+        "status": _status,
+        "kubernetes": lambda item: str(item["facts"].get("k8s_version", "-")),
+        "agent": lambda item: item["connection"]["agent_version"] or "-",
+        "last seen": lambda item: age(item["last_seen_at"], now),
+    }
+    show_list(items, form, columns, empty="no clusters; add one with `pipeops clusters add NAME`")
 
 
 @clusters.command()
@@ -189,10 +184,7 @@ def remove(
                 )
             click.confirm(f"Remove cluster {name!r} and disconnect its agents?", abort=True)
         api.remove_cluster(name)
-    if form == "json":
-        print_json({"removed": name})
-    else:
-        print(f"removed cluster {name!r}")
+    show_done(form, {"removed": name}, f"removed cluster {name!r}")
 
 
 def agent_command(profile: Profile, name: str, token_file: str) -> str:

@@ -1,10 +1,10 @@
 """`pipeops forwards`: ports of the control plane that lead into clusters."""
 
-import sys
+from operator import itemgetter
 
 import click
 
-from pipeops.cli.presenting import Format, duration, output_option, print_json, print_table
+from pipeops.cli.presenting import Cell, Format, duration, output_option, show_done, show_list
 from pipeops.cli.session import current
 
 
@@ -23,24 +23,15 @@ def list_forwards(context: click.Context, form: Format = "table") -> None:
     """List the forwards of the clusters that your token may reach."""
     with current(context).api() as api:
         items = api.forwards()
-    if form == "json":
-        print_json(items)
-        return
-    if not items:
-        print("no forwards; agents offer them with tunnel.forwards", file=sys.stderr)
-        return
-    rows = [
-        (
-            item["cluster"],
-            item["name"],
-            f"{item['remote_port']}/{item['protocol']}",
-            item["target"],
-            item["status"] if item["connected"] else "agent not connected",
-            str(item["connections"]),
-        )
-        for item in items
-    ]
-    print_table(("cluster", "name", "port", "target", "status", "connections"), rows)
+    columns: dict[str, Cell] = {
+        "cluster": itemgetter("cluster"),
+        "name": itemgetter("name"),
+        "port": lambda item: f"{item['remote_port']}/{item['protocol']}",
+        "target": itemgetter("target"),
+        "status": lambda item: item["status"] if item["connected"] else "agent not connected",
+        "connections": lambda item: str(item["connections"]),
+    }
+    show_list(items, form, columns, empty="no forwards; agents offer them with tunnel.forwards")
 
 
 @forwards.command()
@@ -80,12 +71,8 @@ def add(
     }
     with current(context).api() as api:
         item = api.add_forward(cluster, body)
-    if form == "json":
-        print_json(item)
-        return
-    print(
-        f"{item['name']}: port {item['remote_port']}/{item['protocol']} → {item['target']} ({item['status']})"
-    )
+    where = f"{item['remote_port']}/{item['protocol']}"
+    show_done(form, item, f"{item['name']}: port {where} → {item['target']} ({item['status']})")
 
 
 @forwards.command()
@@ -97,7 +84,5 @@ def remove(context: click.Context, cluster: str, name: str, form: Format) -> Non
     """Stop forwarding and give the port back."""
     with current(context).api() as api:
         api.remove_forward(cluster, name)
-    if form == "json":
-        print_json({"cluster": cluster, "name": name, "removed": True})
-        return
-    print(f"forward {name} of {cluster} removed")
+    document = {"cluster": cluster, "name": name, "removed": True}
+    show_done(form, document, f"forward {name} of {cluster} removed")

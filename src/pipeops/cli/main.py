@@ -10,10 +10,12 @@ import click
 
 from pipeops import __version__
 from pipeops.cli.clusters import clusters
+from pipeops.cli.domains import domains
 from pipeops.cli.failures import MEANINGS, CliError, ExitCode
 from pipeops.cli.forwards import forwards
 from pipeops.cli.kubeconfig import kubeconfig
 from pipeops.cli.presenting import Format, output_option, print_json
+from pipeops.cli.routes import routes
 from pipeops.cli.session import Session, current
 from pipeops.cli.tokens import tokens
 from pipeops.cli.up.command import up
@@ -84,6 +86,8 @@ def version(context: click.Context, form: Format) -> None:
 cli.add_command(up)
 cli.add_command(clusters)
 cli.add_command(forwards)
+cli.add_command(routes)
+cli.add_command(domains)
 cli.add_command(tokens)
 cli.add_command(kubeconfig)
 

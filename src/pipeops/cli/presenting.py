@@ -11,7 +11,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pipeops.cli.client import Json
+
 Format = Literal["table", "json"]
+Cell = Callable[[Json], str]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -41,6 +44,34 @@ def duration(text: str) -> float:
     if match is None:
         raise click.BadParameter(f"{text!r} is not a duration; write for example 12h or 30d")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def show_list(
+    items: Sequence[Json], form: Format, columns: Mapping[str, Cell], *, empty: str = ""
+) -> None:
+    """Print a list in the form that was asked for.
+
+    Args:
+        items: what the API answered.
+        form: table or JSON.
+        columns: how the cell under each title is made of an item.
+        empty: said on standard error, instead of a table, when there are no items.
+    """
+    if form == "json":
+        print_json(items)
+    elif not items and empty:
+        print(empty, file=sys.stderr)
+    else:
+        rows = [tuple(cell(item) for cell in columns.values()) for item in items]
+        print_table(tuple(columns), rows)
+
+
+def show_done(form: Format, document: Json, sentence: str) -> None:
+    """Print what was done, as a sentence or as a document."""
+    if form == "json":
+        print_json(document)
+    else:
+        print(sentence)
 
 
 def print_json(document: object, stream: TextIO | None = None) -> None:

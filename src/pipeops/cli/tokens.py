@@ -1,19 +1,22 @@
 """`pipeops tokens`: list, create and revoke user tokens."""
 
 import sys
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pipeops.cli.client import Json
 from pipeops.cli.failures import CliError, ExitCode
 from pipeops.cli.presenting import (
+    Cell,
     Format,
     age,
     duration,
     output_option,
     print_json,
-    print_table,
+    show_list,
     until,
 )
 from pipeops.cli.session import current
@@ -46,24 +49,21 @@ def list_tokens(
             for item in items
             if not item["revoked_at"] and until(item["expires_at"], now) != "expired"
         ]
-    if form == "json":
-        print_json(items)
-        return
-    rows = [
-        (
-            item["id"],
-            f"{item['prefix']}…",
-            item["label"],
-            item["user"],
-            item["role"],
-            "all" if item["clusters"] is None else ", ".join(item["clusters"]) or "none",
-            "revoked" if item["revoked_at"] else until(item["expires_at"], now),
-            age(item["last_used_at"], now),
-        )
-        for item in items
-    ]
-    columns = ("id", "token", "label", "user", "role", "clusters", "expires", "last used")
-    print_table(columns, rows)
+    columns: dict[str, Cell] = {
+        "id": itemgetter("id"),
+        "token": lambda item: f"{item['prefix']}…",
+        "label": itemgetter("label"),
+        "user": itemgetter("user"),
+        "role": itemgetter("role"),
+        "clusters": _reachable,
+        "expires": lambda item: "revoked" if item["revoked_at"] else until(item["expires_at"], now),
+        "last used": lambda item: age(item["last_used_at"], now),
+    }
+    show_list(items, form, columns)
+
+
+def _reachable(item: Json) -> str:
+    return "all" if item["clusters"] is None else ", ".join(item["clusters"]) or "none"
 
 
 @tokens.command()

@@ -16,7 +16,7 @@ import uvloop
 
 from pipeops import __version__
 from pipeops.control.api.directory import LocalDirectory
-from pipeops.control.api.services import ApiServices
+from pipeops.control.api.services import ApiServices, GatewayServices
 from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
 from pipeops.control.auth.bootstrap import ensure_admin_token
 from pipeops.control.auth.cluster_credentials import ClusterCredentials, Sealer, load_key
@@ -26,6 +26,11 @@ from pipeops.control.edge.listener import Listener
 from pipeops.control.edge.pipeops_kube import PipeOpsKube
 from pipeops.control.edge.router import Router
 from pipeops.control.forwards.ports import ForwardPorts
+from pipeops.control.routes.dns_lookup import DnsLookup
+from pipeops.control.routes.ownership import HostRule
+from pipeops.control.routes.proofs import DomainProofs
+from pipeops.control.routes.registry import RouteRegistry
+from pipeops.control.routes.upkeep import RouteUpkeep
 from pipeops.control.sessions.acceptor import AgentAcceptor
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.control.settings import ControlSettings
@@ -125,6 +130,9 @@ class ControlPlane:
             ports=range(ports[0], ports[1] + 1) if ports is not None else range(0),
             now=self._now,
         )
+        self.routes = RouteRegistry(
+            store.routes, store.domains, rule=HostRule(settings.route_hosts), now=clock.wall
+        )
         self.access_log = AccessLog(
             sys.stderr,
             timestamp=_Timestamp(clock.wall),
@@ -134,6 +142,13 @@ class ControlPlane:
 
     async def run(self) -> None:
         """Serve until a signal; then: not ready, no new connections, drain, stop."""
+        await self.routes.load()
+        proofs = DomainProofs(
+            DnsLookup(self._settings.name_servers),
+            instance=await self._store.settings.instance_id(),
+            now=self._now,
+        )
+        upkeep = RouteUpkeep(self.routes, proofs, now=self._now)
         with (
             shutdown_event() as stop,
             tempfile.TemporaryDirectory(prefix="pipeops-") as directory,
@@ -145,7 +160,8 @@ class ControlPlane:
             ):
                 listener = self._listener(requests, api_socket)
                 self.access_log.start()
-                services.spawn(self._serve_api(api_socket), name="api")
+                services.spawn(self._serve_api(api_socket, upkeep), name="api")
+                services.spawn(upkeep.run(), name="routes")
                 services.spawn(self._watch_tokens(), name="tokens")
                 services.spawn(self._serve_forwards(), name="forwards")
                 listening = services.spawn(self._listen(listener), name="listener")
@@ -235,7 +251,7 @@ class ControlPlane:
             on_listening=on_listening,
         )
 
-    async def _serve_api(self, path: Path) -> None:
+    async def _serve_api(self, path: Path, upkeep: RouteUpkeep) -> None:
         services = ApiServices(
             store=self._store,
             authenticator=self.authenticator,
@@ -246,6 +262,7 @@ class ControlPlane:
             report=_report,
             forwards=self.forwards,
             credentials=self._credentials,
+            gateway=GatewayServices(self.routes, upkeep),
         )
         with socket(AF_UNIX) as listening:
             # Requests that come before the application is there wait in the backlog.

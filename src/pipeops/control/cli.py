@@ -4,6 +4,7 @@ import errno
 import socket
 import ssl
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -35,6 +36,26 @@ def _port_range(
     ):
         raise click.BadParameter("expected FIRST-LAST, for example 15000-15999, or 'none'")
     return int(first), int(last)
+
+
+def _name_servers(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, int], ...]:
+    try:
+        return tuple(_name_server(value) for value in values)
+    except ValueError:
+        raise click.BadParameter(
+            "expected ADDRESS or ADDRESS:PORT, for example 10.0.0.53 or [fd00::53]:5353"
+        ) from None
+
+
+def _name_server(value: str) -> tuple[str, int]:
+    address, colon, port = value.rpartition(":")
+    if not colon or value.endswith("]") or (":" in address and not address.startswith("[")):
+        address, port = value, "53"
+    if not 0 < int(port) < 65536:
+        raise ValueError(port)
+    return str(ip_address(address.strip("[]"))), int(port)
 
 
 @click.command(context_settings={"auto_envvar_prefix": "PIPEOPS_CONTROL", "show_default": True})
@@ -90,6 +111,19 @@ def _port_range(
     default=512,
     help="MiB kept for slow clients and agents before new requests get 503.",
 )
+@click.option(
+    "--route-hosts",
+    type=click.Choice(["first-come", "verified", "allow-list"]),
+    default="verified",
+    help="What a cluster needs for a public host: nothing, a DNS record or an operator's word, or an operator's word only.",
+)
+@click.option(
+    "--name-server",
+    "name_servers",
+    multiple=True,
+    callback=_name_servers,
+    help="Asked for such DNS records, ADDRESS or ADDRESS:PORT; may be repeated.  [default: the system's]",
+)
 @click.option("--access-log/--no-access-log", default=True, help="One log line for each request.")
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info"
@@ -118,6 +152,8 @@ def command(**options: Any) -> None:
         forward_host=options["forward_host"],
         forward_ports=options["forward_ports"],
         max_waiting_mib=options["max_waiting_mib"],
+        route_hosts=options["route_hosts"],
+        name_servers=options["name_servers"],
         access_log=options["access_log"],
         log_level=options["log_level"],
         log_format=options["log_format"],

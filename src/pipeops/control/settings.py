@@ -20,6 +20,8 @@ class ControlSettings:
         forward_host: address on which forwarded ports listen; whoever reaches it reaches what is forwarded.
         forward_ports: first and last port of forwards; None: nothing is forwarded.
         max_waiting_mib: MiB kept for slow clients and agents, all together, before new requests are answered with 503.
+        route_hosts: what a cluster needs for a public host that no domain of its own covers: `first-come`, `verified` or `allow-list`.
+        name_servers: (address, port) of those that are asked for proofs of domains; empty: the system's.
         access_log: write a line for each request.
     """
 
@@ -35,6 +37,8 @@ class ControlSettings:
     forward_host: str = "127.0.0.1"
     forward_ports: tuple[int, int] | None = (15000, 15999)
     max_waiting_mib: int = 512
+    route_hosts: str = "verified"
+    name_servers: tuple[tuple[str, int], ...] = ()
     access_log: bool = True
     log_level: str = "info"
     log_format: str = "auto"

@@ -4,12 +4,13 @@
 cluster_context         the cluster's own CA only; strictness relaxed, since many of these are old
 control_plane_context   system roots plus `ca_file`; strict; optional client certificate
 server_context          what our own listeners show
+listener_context        the same for a certificate that is at hand, or is chosen by name
 ```
 """
 
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,13 +122,23 @@ def server_context(cert_file: str, key_file: str) -> ssl.SSLContext:
     Raises:
         TlsConfigError: as for `control_plane_context`.
     """
+    return listener_context(certificate_from_files(cert_file, key_file), _ALPN)
+
+
+def listener_context(certificate: ClientCertificate | None, alpn: Sequence[str]) -> ssl.SSLContext:
+    """Return the context of a listener that shows `certificate`; without one a `sni_callback` has to choose.
+
+    Raises:
+        TlsConfigError: OpenSSL refuses the certificate or its key.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-    context.set_alpn_protocols(_ALPN)
+    context.set_alpn_protocols(list(alpn))
     # kubectl and agents never resume a session, and tickets take 8 KiB for each idle agent.
     context.num_tickets = 0
-    _show(context, certificate_from_files(cert_file, key_file))
+    if certificate is not None:
+        _show(context, certificate)
     return context
 
 

@@ -97,8 +97,11 @@ def connection_options(headers: Iterable[Header]) -> frozenset[bytes]:
 
 def without_hop_by_hop(headers: Headers) -> Headers:
     """Return the headers that go further than the next hop (RFC 9110 section 7.6.1)."""
-    drop = HOP_BY_HOP | (connection_options(headers) - _NEVER_PER_HOP)
-    return [header for header in headers if header[0].lower() not in drop]
+    kept = [header for header in headers if header[0].lower() not in HOP_BY_HOP]
+    if len(kept) == len(headers):  # no Connection header either, so none names another
+        return kept
+    named = connection_options(headers) - _NEVER_PER_HOP
+    return [header for header in kept if header[0].lower() not in named] if named else kept
 
 
 def is_identity(name: bytes) -> bool:

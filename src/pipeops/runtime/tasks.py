@@ -33,6 +33,16 @@ def log_failure(name: str, error: Exception) -> None:
     log.error("task failed", task=name, error=str(error), exc_info=error)
 
 
+def raise_if_cancelled() -> None:
+    """Raise the cancellation of the running task that something below it swallowed.
+
+    Database drivers do, when it comes while they work; a loop would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class TaskScope:
     """Owns tasks spawned while its `async with` block runs, also from callbacks.
 

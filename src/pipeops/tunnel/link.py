@@ -40,6 +40,28 @@ class LinkOwner(Protocol):
         """A sink raised; its stream has been reset, the others live on."""
 
 
+class _Nobody:
+    """Owner of a link that is lost."""
+
+    def on_link_open(self, link: "TunnelLink") -> None:
+        """Never."""
+
+    def on_link_text(self, link: "TunnelLink", data: bytes) -> None:
+        """Too late."""
+
+    def on_link_message(self, link: "TunnelLink", data: bytes) -> None:
+        """Too late."""
+
+    def on_link_lost(self, link: "TunnelLink", code: int, reason: str) -> None:
+        """It has been told."""
+
+    def on_stream(self, link: "TunnelLink", stream: Stream) -> StreamSink | None:
+        """Nobody serves it."""
+
+    def on_sink_error(self, link: "TunnelLink", stream: Stream, error: Exception) -> None:
+        """Nobody minds."""
+
+
 class TunnelLink:
     """Couples a sans-I/O Session with a TunnelSocket.
 
@@ -204,7 +226,11 @@ class TunnelLink:
         session = self.session
         if session is not None:
             session.close(Termination(GoAwayCode.INTERNAL_ERROR, reason, by_peer=True))
-        self._owner.on_link_lost(self, code, reason)
+        # Owner, link and session refer to each other. Whoever loses many tunnels cannot wait for the garbage collector.
+        owner, self._owner = self._owner, _Nobody()
+        owner.on_link_lost(self, code, reason)
+        self.session = self._on_ping_answered = None
+        self.on_resumed.clear()
 
     # -- to the socket ---------------------------------------------------------------------
 

@@ -1,9 +1,11 @@
 """TunnelSocket: one WebSocket, dialled or accepted; the only module that knows the WebSocket library."""
 
 import asyncio
+import socket as sockets
 import ssl
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol
 
 from picows import (
     WSError,
@@ -22,9 +24,11 @@ from picows.picows import (  # type: ignore[attr-defined]  # WSProtocol is missi
     WSCloseCode,
     WSProtocol,
 )
+from picows.url import WSParsedURL
 from python_socks import ProxyError
 
 from pipeops.runtime.logs import library_logger
+from pipeops.tunnel.tcp_connect import connect
 
 WRITE_HIGH_WATER = 128 * 1024  # performance.md §9: enough for throughput, small enough for latency
 READ_BUFFER = 4 * 1024  # grows by itself; whatever it begins with, every idle agent costs
@@ -152,6 +156,8 @@ class TunnelSocket(WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """picows: the connection is gone."""
         self._transport = None
+        # uvloop's TLS and the library keep each other, 256 KiB of buffers included, until a garbage collection.
+        transport.underlying_transport.set_protocol(asyncio.BufferedProtocol())
         self._handler.on_close(*self._close)
 
     def pause_writing(self) -> None:
@@ -247,26 +253,34 @@ async def dial(
         OSError, TimeoutError: no connection; ssl.SSLError is an OSError.
     """
     socket = TunnelSocket(handler)
+    dialled: list[sockets.socket] = []
 
     def accepted(_request: WSUpgradeRequest, response: WSUpgradeResponse) -> TunnelSocket:
         socket.response_headers = dict(response.headers)
         return socket
 
+    async def open_socket(url: WSParsedURL) -> sockets.socket:
+        dialled.append(await connect(url.host, url.port))
+        return dialled[-1]
+
     try:
-        async with asyncio.timeout(handshake_timeout):
-            await ws_connect(
-                accepted,
-                url,
-                ssl_context=ssl_context,
-                websocket_handshake_timeout=handshake_timeout,
-                max_frame_size=MAX_TEXT + MAX_FRAME,
-                read_buffer_init_size=READ_BUFFER,
-                extra_headers={"User-Agent": USER_AGENT, **headers},
-                max_redirects=0,
-                logger_name=library_logger("picows"),
-                proxy=proxy,
-                proxy_ssl_context=ssl_context if proxy and proxy.startswith("https:") else None,
-            )
+        with _let_go_of(dialled):
+            async with asyncio.timeout(handshake_timeout):
+                await ws_connect(
+                    accepted,
+                    url,
+                    ssl_context=ssl_context,
+                    websocket_handshake_timeout=handshake_timeout,
+                    max_frame_size=MAX_TEXT + MAX_FRAME,
+                    read_buffer_init_size=READ_BUFFER,
+                    extra_headers={"User-Agent": USER_AGENT, **headers},
+                    max_redirects=0,
+                    logger_name=library_logger("picows"),
+                    proxy=proxy,
+                    proxy_ssl_context=ssl_context if proxy and proxy.startswith("https:") else None,
+                    socket_factory=open_socket,
+                    **_tls_times(url, handshake_timeout),
+                )
     except WSHandshakeError as error:
         answer = error.response
         status = int(answer.status) if answer is not None else 0
@@ -279,6 +293,29 @@ async def dial(
     if not socket.opened:  # picows reports a connection that ends within the handshake as a success
         raise ConnectionAbortedError
     return socket
+
+
+def _tls_times(url: str, handshake_timeout: float) -> dict[str, Any]:
+    """The library's timers outlive the handshakes they watch, and keep their buffers: a minute by default."""
+    if not url.startswith("wss:"):
+        return {}
+    return {"ssl_handshake_timeout": handshake_timeout, "ssl_shutdown_timeout": CLOSE_TIMEOUT}
+
+
+@contextmanager
+def _let_go_of(dialled: list[sockets.socket]) -> Iterator[None]:
+    """When the block fails, end the connections without closing their descriptors.
+
+    Whoever drives a descriptor must be the one who closes it: it may be in the middle of TLS's own farewell, and the
+    event loop would go on watching a number that the next connection has by then (libuv aborts the process over it).
+    """
+    try:
+        yield
+    except BaseException:
+        for each in dialled:
+            with suppress(OSError):
+                each.shutdown(sockets.SHUT_RDWR)
+        raise
 
 
 def accept(

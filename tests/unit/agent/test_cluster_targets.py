@@ -4,16 +4,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeops.agent.cluster_targets import ClusterTargets
+from pipeops.agent.cluster_targets import ClusterTargets, ServiceTerms
 from pipeops.agent.forward_settings import ConfiguredForward
 from pipeops.agent.policy.document import parse
 from pipeops.agent.policy.guard import PolicyGuard
 from pipeops.agent.proxy.pool import PoolLimits
-from pipeops.agent.targets import ServiceTarget, TargetRefused
+from pipeops.agent.services.access import AllowedServices
+from pipeops.agent.targets import ServiceRule, ServiceTarget, TargetRefused
 from pipeops.runtime.tasks import TaskScope
 
 
-def build(*forwards: ConfiguredForward, policy: PolicyGuard | None = None) -> ClusterTargets:
+def build(
+    *forwards: ConfiguredForward,
+    policy: PolicyGuard | None = None,
+    terms: ServiceTerms | None = None,
+) -> ClusterTargets:
     return ClusterTargets.build(
         SimpleNamespace(host="10.0.0.1", port=443),  # type: ignore[arg-type]
         TaskScope("test"),
@@ -23,6 +28,7 @@ def build(*forwards: ConfiguredForward, policy: PolicyGuard | None = None) -> Cl
         policy=policy,
         forwards=forwards,
         inactivity=60.0,
+        terms=terms,
     )
 
 
@@ -45,10 +51,42 @@ async def test_the_clusters_policy_holds_for_every_kind_of_connection() -> None:
     for target, words in (
         (ServiceTarget("kubernetes", "default", 443), "raw stream"),
         (ServiceTarget("db", "a", 5432), "rule 'services'"),
-        (ServiceTarget("dns", "kube-system", 53), "not reachable"),
+        (ServiceTarget("dns", "kube-system", 53), "rule 'services'"),
     ):
         with pytest.raises(TargetRefused, match=words):
             await made.resolver.resolve(target)
     with pytest.raises(TargetRefused, match="raw stream"):
         await made.forwards.resolve("api")
     made.resolver.rule.check(ServiceTarget("web", "a", 80))
+
+
+def permits(rule: ServiceRule, target: ServiceTarget) -> bool:
+    try:
+        rule.check(target)
+    except TargetRefused:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("default", "pipeops", "native"),
+    [("auto", True, False), ("deny", False, False), ("allow", True, True)],
+)
+async def test_what_nothing_offers_is_open_to_whom_the_operator_says(
+    default: str, pipeops: bool, native: bool
+) -> None:
+    made = build(terms=ServiceTerms(default=default))
+    target = ServiceTarget("web", "shop", 80)
+    assert permits(made.resolver.rule, target) is pipeops
+    assert permits(made.services.wire.rule, target) is native
+    made.published.replace([target])
+    assert permits(made.resolver.rule, target)
+    assert permits(made.services.wire.rule, target)
+
+
+async def test_the_kubernetes_api_is_for_raw_streams_only() -> None:
+    target = ServiceTarget("kubernetes", "default", 443)
+    made = build(terms=ServiceTerms(AllowedServices(("default/kubernetes:443",))))
+    assert permits(made.resolver.rule, target)
+    assert permits(made.native._resolver.rule, target)
+    assert not permits(made.services.wire.rule, target)

@@ -3,8 +3,10 @@
 import asyncio
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from msgspec import UNSET, UnsetType
@@ -118,12 +120,14 @@ class Bench:
         self.cp, self.facts = ControlPlane(), FakeFacts()
         self.pauses: list[float] = []
         self.ready = 0
+        self.token = "token"
+        self.acceptor = StreamAcceptor({}, lambda *_: None)
         self.connection = ControlPlaneConnection(
             ControlPlaneUrl.parse("https://control.example.com"),
-            lambda: "token",
+            lambda: self.token,
             Identity(agent_id="a", instance="i", epoch=7),
             self.facts,
-            StreamAcceptor({}, lambda *_: None),
+            self.acceptor,
             NoJson(),
             limits=Limits(),
             ssl_context=lambda: None,
@@ -240,6 +244,21 @@ async def test_a_lost_tunnel_is_dialled_again_with_fresh_pauses_even_after_a_ref
     await bench.stop()
 
 
+async def test_a_token_that_was_changed_meanwhile_is_tried_at_once() -> None:
+    bench = Bench(replace(NO_WAIT, refused=3600.0))
+    socket = await bench.registered()
+    bench.token = "rotated"
+    bench.cp.refusal = {"error": "the token was revoked", "x_code": "revoked"}
+    say(socket, "error", bench.cp.refusal)
+    socket.abort("gone")
+    await turns(30)
+    assert bench.cp.headers[-1]["Authorization"] == "Bearer rotated"
+    bench.cp.answer_registration()  # refused as well: now there is nothing newer to show
+    await turns(30)
+    assert len(bench.cp.sockets) == 2
+    await bench.stop()
+
+
 async def test_without_reconnecting_a_lost_tunnel_is_the_end() -> None:
     bench = Bench(reconnect=False)
     socket = await bench.registered()
@@ -253,6 +272,9 @@ async def test_further_lanes_prove_whose_they_are_and_are_kept() -> None:
     bench = Bench()
     bench.cp.answer = {"cluster_id": "c1", "x_lanes": 2, "x_session_secret": "s3"}
     first = await bench.registered()
+    assert len(bench.cp.sockets) == 1, "an idle agent is content with one"
+    bench.acceptor.accept(Mock(), Mock())
+    await turns(5)
     assert len(bench.cp.sockets) == 2
     headers = bench.cp.headers[1]
     assert (headers[LANE_HEADER], headers[SESSION_HEADER]) == ("1", "s3")
@@ -270,6 +292,8 @@ async def test_without_the_tunnel_there_are_no_further_lanes() -> None:
     bench = Bench(tunnel_enabled=False)
     bench.cp.answer = {"cluster_id": "c1", "x_lanes": 2, "x_session_secret": "s3"}
     await bench.registered()
+    bench.acceptor.accept(Mock(), Mock())
+    await turns(5)
     assert len(bench.cp.sockets) == 1
     await bench.stop()
 
@@ -330,6 +354,9 @@ async def test_nothing_is_left_when_it_is_stopped() -> None:
     bench = Bench()
     bench.cp.answer = {"cluster_id": "c1", "x_lanes": 3, "x_session_secret": "s3"}
     await bench.registered()
+    bench.acceptor.accept(Mock(), Mock())
+    await turns(5)
+    assert len(bench.cp.sockets) == 3
     await bench.stop()
     assert asyncio.all_tasks() == before
     assert all(socket.closed is not None for socket in bench.cp.sockets)

@@ -12,6 +12,7 @@ from pipeops.agent.ingress.sync import SyncSettings
 from pipeops.agent.ingress_settings import ServiceName
 from pipeops.agent.observed.agent import Observed
 from pipeops.agent.publishing import ingress_services, sync_settings
+from pipeops.agent.services.access import PublishedServices
 from pipeops.agent.settings import AgentSettings
 from pipeops.agent.state.fields import AgentState, MemoryStore
 from pipeops.agent.state.keeper import StateKeeper
@@ -37,6 +38,7 @@ async def services(hosts: str, **more: Any) -> tuple[int, Observed]:
         None,  # type: ignore[arg-type]
         keeper=keeper,
         leadership=Alone(),
+        offer=PublishedServices(),
         observed=observed,
         clock=FakeClock(),
     )

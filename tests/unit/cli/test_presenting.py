@@ -1,9 +1,11 @@
 """Tables, times, durations."""
 
+import json
+
 import click
 import pytest
 
-from pipeops.cli.presenting import age, duration, print_plain, span, until
+from pipeops.cli.presenting import age, duration, print_plain, show_done, show_list, span, until
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,23 @@ def test_other_durations_are_refused(text):
 def test_plain_tables_line_up_without_trailing_spaces(capsys):
     print_plain(("name", "status"), [("a", "up"), ("longer", "down")])
     assert capsys.readouterr().out == "NAME     STATUS\na        up\nlonger   down\n"
+
+
+def test_a_list_is_a_table_a_document_or_a_word_of_help(capsys):
+    columns = {"name": lambda item: item["name"], "size": lambda item: str(item["size"])}
+    items = [{"name": "a", "size": 1}]
+    show_list(items, "table", columns, empty="none")
+    assert capsys.readouterr().out == "NAME   SIZE\na      1\n"
+    show_list(items, "json", columns)
+    assert json.loads(capsys.readouterr().out) == items
+    show_list([], "table", columns, empty="none")
+    assert capsys.readouterr() == ("", "none\n")
+    show_list([], "json", columns, empty="none")
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_what_was_done_is_a_sentence_or_a_document(capsys):
+    show_done("table", {"done": True}, "done")
+    show_done("json", {"done": True}, "done")
+    sentence, _, document = capsys.readouterr().out.partition("\n")
+    assert (sentence, json.loads(document)) == ("done", {"done": True})

@@ -1,5 +1,7 @@
 """A link flushes once a turn, drops a silent peer, and tells every stream and its owner of the end."""
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -243,3 +245,20 @@ def test_binary_before_the_negotiation_is_refused() -> None:
     made, _, owner, _ = link()
     made.on_binary(memoryview(b"x"))
     assert owner.lost[0][0] == 1006
+
+
+def test_what_was_lost_is_gone_without_a_garbage_collection() -> None:
+    made, socket, owner, _ = link()
+    made.on_resumed.add(owner.on_writable)
+    made.start_session()
+    owner_kept = weakref.ref(owner)
+    gc.disable()
+    try:
+        socket.abort("gone")
+        assert owner.lost == [(1006, "gone")]
+        del owner
+        assert owner_kept() is None
+        assert (made.session, made.is_open) == (None, False)
+        made.send_text(b"to nobody")
+    finally:
+        gc.enable()

@@ -114,14 +114,12 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ingress_controller: SyncController | None = None
 
 
-class Unregister(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One host; all but the first are ours, which others ignore."""
+class Unregister(msgspec.Struct, frozen=True, kw_only=True):
+    """One host, whole: a path or an Ingress in it would narrow that in a registry of ours, and in no other."""
 
     hostname: str
-    cluster_uuid: str = ""
-    path: str = ""
-    ingress_name: str = ""
-    namespace: str = ""
+    #: Ours, which others ignore.
+    cluster_uuid: str
 
 
 def register_body(route: RouteSpec, around: Circumstances) -> bytes:
@@ -173,17 +171,9 @@ def sync_body(routes: Iterable[RouteSpec], around: Circumstances) -> bytes:
     )
 
 
-def unregister_body(host: str, around: Circumstances, last: RouteSpec | None) -> bytes:
-    """The body that withdraws a host; `last` is a route that it had, if one is remembered."""
-    return msgspec.json.encode(
-        Unregister(
-            hostname=host,
-            cluster_uuid=around.cluster,
-            path=last.key.path if last else "",
-            ingress_name=last.source.name if last else "",
-            namespace=last.source.namespace if last else "",
-        )
-    )
+def unregister_body(host: str, around: Circumstances) -> bytes:
+    """The body that withdraws a host."""
+    return msgspec.json.encode(Unregister(hostname=host, cluster_uuid=around.cluster))
 
 
 def _ingress(source: Source, routes: list[RouteSpec], around: Circumstances) -> SyncIngress:

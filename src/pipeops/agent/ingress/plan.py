@@ -56,7 +56,7 @@ def next_calls(
         desired: what is wanted.
         acked: what the registry has confirmed.
         refused: what it has refused.
-        known: keys that it may have of us, as far as this process knows.
+        known: keys that it was told, as far as this process knows, refused ones too.
         hosts: all that it may have of us, also from an earlier run.
         sync_due: everything shall be told again.
         single: this registry knows no synchronisation.
@@ -69,8 +69,9 @@ def next_calls(
         if acked.get(key) != route
         and ((refusal := refused.get(key)) is None or refusal.route != route)
     ]
-    # The registry withdraws hosts, not paths (reference gateway §2.4).
-    narrowed = {key.host for key in known if key not in desired and key.host in wanted}
+    # The registry withdraws hosts, not paths (reference gateway §2.4); and whole hosts only of ours.
+    over = {key.host for key in known if key not in desired}
+    narrowed = over & wanted & hosts
     if single:
         # Only withdrawing the host takes a path away; its other paths follow.
         gone = [*sorted(narrowed), *gone]
@@ -81,7 +82,13 @@ def next_calls(
             withdrawals=tuple(gone[:MOST_WITHDRAWN]),
             more=len(changed) > MOST_SINGLE or len(gone) > MOST_WITHDRAWN or bool(narrowed),
         )
-    sync = sync_due or bool(narrowed) or max(len(changed), len(gone)) > MOST_SINGLE
+    # What was refused may still be wanted of a registry that waits for a proof of ownership.
+    sync = (
+        sync_due
+        or bool(over - hosts)
+        or bool(narrowed)
+        or max(len(changed), len(gone)) > MOST_SINGLE
+    )
     return Plan(
         sync=sync,
         registers=() if sync else tuple(changed),

@@ -47,7 +47,7 @@ class Registry(Protocol):
     async def register(self, route: RouteSpec, around: Circumstances) -> None:
         """Register one route."""
 
-    async def unregister(self, host: str, around: Circumstances, last: RouteSpec | None) -> None:
+    async def unregister(self, host: str, around: Circumstances) -> None:
         """Withdraw a host."""
 
     async def sync(
@@ -148,6 +148,9 @@ class RoutePublisher:
             for key, refusal in self.refused.items()
             if key in desired and desired[key] == refusal.route
         }
+        if self._single:
+            # There is nothing to be said of what was refused and is not wanted any more.
+            self._known = {key for key in self._known if key in desired or key.host in self.hosts}
         if self._sync_due or around != self._told_around:
             self._sync_due, self._single = True, False
         plan = next_calls(
@@ -174,6 +177,7 @@ class RoutePublisher:
             return True
         await self._synced.take(max(len(desired), LEAST_SYNC))
         # Before the call: whatever becomes of it, the registry may have them.
+        hosts, known = set(self.hosts), set(self._known)
         self.hosts |= {key.host for key in desired}
         self._known |= desired.keys()
         self._sync_due = False
@@ -181,6 +185,7 @@ class RoutePublisher:
             rejections = await self._registry.sync(desired.values(), around)
         except (RegistryMissing, RouteRefused) as error:
             self._told_around = around
+            self.hosts, self._known = hosts, known
             if not desired:
                 # Nothing to register, and a registry that does not want to hear so.
                 log.debug("an empty synchronisation was not taken", error=str(error))
@@ -199,11 +204,11 @@ class RoutePublisher:
         self.acked = dict(desired)
         self._known = set(desired)
         self.refused = {}
-        by_host = {rejection.host: rejection.reason for rejection in rejections}
+        told = {(each.host, each.path): each.reason for each in rejections}
         self._refuse(
-            Refusal(route, by_host[key.host])
+            Refusal(route, reason)
             for key, route in desired.items()
-            if key.host in by_host
+            if (reason := told.get((key.host, "")) or told.get((key.host, key.path)))
         )
         log.info(
             "gateway routes synchronised",
@@ -214,6 +219,7 @@ class RoutePublisher:
         return True
 
     async def _register(self, route: RouteSpec, around: Circumstances) -> None:
+        is_new = route.key.host not in self.hosts
         self.hosts.add(route.key.host)
         self._known.add(route.key)
         try:
@@ -221,15 +227,18 @@ class RoutePublisher:
         except RouteRefused as error:
             self._refuse([Refusal(route, str(error))])
             return
+        except (RegistryDenied, RegistryMissing):
+            if is_new:
+                self.hosts.discard(route.key.host)
+            raise
         self.acked[route.key] = route
         self.refused.pop(route.key, None)
         log.info("gateway route registered", host=route.key.host, path=route.key.path)
 
     async def _withdraw(self, host: str, around: Circumstances) -> None:
         keys = [key for key in self._known if key.host == host]
-        last = next((self.acked[key] for key in keys if key in self.acked), None)
         try:
-            await self._registry.unregister(host, around, last)
+            await self._registry.unregister(host, around)
         except RouteRefused as error:
             log.warning(
                 "the registry does not let a host be withdrawn", host=host, error=str(error)
@@ -245,7 +254,6 @@ class RoutePublisher:
         for refusal in refusals:
             key = refusal.route.key
             self.acked.pop(key, None)
-            self._known.discard(key)
             self.refused[key] = refusal
             reasons[key.host] = refusal.reason
         for host, reason in islice(reasons.items(), _LOGGED):

@@ -63,17 +63,19 @@ class Http(Protocol):
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """A host that a synchronisation did not take."""
+    """A host that a synchronisation did not take, or one path of it; `path` is empty for all of the host."""
 
     host: str
     reason: str
+    path: str = ""
 
 
 class _Rejected(msgspec.Struct):
-    hostname: str = ""
     host: str = ""
+    path: str = ""
     reason: str = ""
     error: str = ""
+    hint: str = ""
 
 
 class _SyncAnswer(msgspec.Struct):
@@ -105,13 +107,13 @@ class RegistryClient:
         """
         await self._call(REGISTER, register_body(route, around), _LONGEST_SINGLE)
 
-    async def unregister(self, host: str, around: Circumstances, last: RouteSpec | None) -> None:
+    async def unregister(self, host: str, around: Circumstances) -> None:
         """Withdraw a host with all its paths; one that is not there is no error.
 
         Raises: as `register`.
         """
         try:
-            await self._call(UNREGISTER, unregister_body(host, around, last), _LONGEST_SINGLE)
+            await self._call(UNREGISTER, unregister_body(host, around), _LONGEST_SINGLE)
         except RegistryMissing:
             return
 
@@ -172,6 +174,12 @@ def _rejections(body: bytes) -> list[Rejection]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return []
     return [
-        Rejection((each.hostname or each.host).lower(), (each.reason or each.error)[:256])
+        Rejection(each.host.lower(), _why(each), each.path)
         for each in (answer.rejected or [])[:_MAX_REJECTED]
     ]
+
+
+def _why(rejected: _Rejected) -> str:
+    """Say what is wrong and what to do about it."""
+    told = [text for text in (rejected.error or rejected.reason, rejected.hint) if text]
+    return "; ".join(told)[:512]

@@ -12,7 +12,7 @@ from pipeops.agent.ingress.routes import PathType
 from pipeops.agent.ingress_settings import ServiceName
 from pipeops.agent.targets import SYSTEM_NAMESPACES
 
-MAX_PATH: Final = 2048
+MAX_PATH: Final = 1024
 
 _LABEL: Final = r"[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?"
 _HOST: Final = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")

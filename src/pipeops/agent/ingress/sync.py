@@ -1,4 +1,4 @@
-"""IngressSync: the service that publishes the cluster's routes while this replica leads, or withdraws what it once published."""
+"""IngressSync: the service that follows what the cluster publishes, and tells the registry while this replica leads."""
 
 import asyncio
 import random
@@ -19,6 +19,7 @@ from pipeops.agent.ingress.shown import rows
 from pipeops.agent.ingress.watcher import IngressWatcher, publishing_with
 from pipeops.agent.ingress_settings import ServiceName
 from pipeops.agent.observed.routes import RoutesObserved
+from pipeops.agent.targets import ServiceTarget
 from pipeops.kube.client import KubeClient
 from pipeops.runtime.logs import get_logger
 from pipeops.runtime.tasks import TaskScope
@@ -41,6 +42,13 @@ class HostMemory(Protocol):
         """Note all of them anew."""
 
 
+class Offer(Protocol):
+    """Lets requests from outside reach these ports of Services, and no others; `PublishedServices` is one."""
+
+    def replace(self, ports: Iterable[ServiceTarget]) -> None:
+        """Offer these."""
+
+
 class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator wants.
 
@@ -58,7 +66,10 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IngressSync:
-    """Service. At a plain shutdown nothing is withdrawn: a restart is no outage."""
+    """Service. Every replica follows, since every replica serves; one publishes.
+
+    At a plain shutdown nothing is withdrawn: a restart is no outage.
+    """
 
     def __init__(  # noqa: PLR0913 -- built once, of the agent's parts
         self,
@@ -67,6 +78,7 @@ class IngressSync:
         link: Link,
         leadership: Leadership,
         memory: HostMemory,
+        offer: Offer,
         settings: SyncSettings,
         *,
         observed: RoutesObserved,
@@ -79,11 +91,13 @@ class IngressSync:
         self._link = link
         self._leadership = leadership
         self._memory = memory
+        self._offer = offer
         self._settings = settings
         self._observed = observed
         self._rng = rng
         self._now = now
         self._sleep = sleep
+        self._publisher: RoutePublisher | None = None
 
     @property
     def name(self) -> str:
@@ -91,17 +105,12 @@ class IngressSync:
         return "ingress sync"
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Service: whenever this replica leads, until cancelled. A bug here ends nothing but the turn."""
+        """Service: until cancelled. A bug here ends nothing but the turn."""
         ready()
+        turn = self._follow if self._settings.enabled else self._withdraw
         while True:
-            await self._leadership.wait_for(True)
             try:
-                async with TaskScope("ingress") as scope:
-                    if self._settings.enabled:
-                        scope.spawn(self._publish(scope), name="publishing")
-                    else:
-                        scope.spawn(self._withdraw(scope), name="withdrawing")
-                    await self._leadership.wait_for(False)
+                await turn()
             except Exception as error:
                 log.error("gateway routes: beginning anew", error=str(error), exc_info=error)  # noqa: TRY400
                 await self._sleep(AGAIN_SECONDS)
@@ -111,51 +120,29 @@ class IngressSync:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise asyncio.CancelledError
 
-    # -- publishing ------------------------------------------------------------------------
+    # -- following -------------------------------------------------------------------------
 
-    async def _publish(self, scope: TaskScope) -> None:
+    async def _follow(self) -> None:
         settings = self._settings
-        publishing = settings.publishing
-
-        def changed() -> None:
-            publisher.wake()
-
-        def found(controller: Found | None) -> None:
-            detector.consider(controller)
-            follow()
-
-        def follow() -> None:
-            """What was found of the controller, or of the cluster, has changed."""
-            self._observed.private = detector.verdict.private
-            self._observed.reason = detector.verdict.reason
-            through_it = settings.public_endpoint == "" and bool(detector.verdict.endpoint)
-            watcher.publish_as(
-                publishing_with(
-                    publishing,
-                    watcher.controller,
-                    detector.verdict.addresses if through_it else frozenset(),
-                )
-            )
-            publisher.wake()
-
         watcher = IngressWatcher(
             self._client,
-            publishing,
+            settings.publishing,
             wanted=settings.ingress_service,
-            changed=changed,
-            found=found,
+            changed=lambda: self._on_change(watcher.book),
+            found=lambda controller: self._on_controller(watcher, detector, controller),
             rng=self._rng,
             sleep=self._sleep,
         )
         detector = ClusterDetector(
-            follow,
+            lambda: self._on_verdict(watcher, detector),
             mode=settings.routing_mode,
             public_endpoint=settings.public_endpoint,
             now=self._now,
         )
 
         def around() -> Circumstances:
-            controller = watcher.controller if publishing.through_controller else None
+            through_it = settings.publishing.through_controller
+            controller = watcher.controller if through_it else None
             return Circumstances(
                 cluster=self._link.cluster,
                 public_endpoint=detector.verdict.endpoint,
@@ -163,19 +150,68 @@ class IngressSync:
                 controller_type=controller.type if controller else "",
             )
 
-        publisher = self._publisher(watcher.book, around, await self._memory.hosts())
-        self._show(publisher, watcher.book, around)
         log.info("gateway proxy is on: watching Ingresses and routes of Gateway API")
-        watcher.start(scope)
-        await watcher.ready.wait()
-        scope.spawn(detector.run(), name="detecting")
-        scope.spawn(self._refresh(publisher), name="refreshing")
-        scope.spawn(self._reconnections(publisher), name="reconnections")
-        scope.spawn(self._remember(publisher), name="remembering")
-        publisher.wake(everything=True)
-        await publisher.run()
+        async with TaskScope("ingress") as scope:
+            watcher.start(scope)
+            await watcher.ready.wait()
+            scope.spawn(detector.run(), name="detecting")
+            while True:
+                await self._leadership.wait_for(True)
+                await self._publish(watcher.book, around)
+                self._observed.active = False
 
-    def _publisher(
+    def _on_change(self, book: RouteBook) -> None:
+        self._offer.replace(
+            ServiceTarget(route.service, route.namespace, route.port)
+            for route in book.routes().values()
+        )
+        self._wake()
+
+    def _on_controller(
+        self, watcher: IngressWatcher, detector: ClusterDetector, controller: Found | None
+    ) -> None:
+        detector.consider(controller)
+        self._on_verdict(watcher, detector)
+
+    def _on_verdict(self, watcher: IngressWatcher, detector: ClusterDetector) -> None:
+        """What is known of the controller or of the cluster has changed."""
+        verdict, settings = detector.verdict, self._settings
+        self._observed.private, self._observed.reason = verdict.private, verdict.reason
+        detected = bool(verdict.endpoint) and not settings.public_endpoint
+        watcher.publish_as(
+            publishing_with(
+                settings.publishing,
+                watcher.controller,
+                verdict.addresses if detected else frozenset(),
+            )
+        )
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._publisher is not None:
+            self._publisher.wake()
+
+    # -- publishing ------------------------------------------------------------------------
+
+    async def _publish(self, book: RouteBook, around: Callable[[], Circumstances]) -> None:
+        """As long as this replica leads."""
+        publisher = self._make_publisher(book, around, await self._memory.hosts())
+        observed = self._observed
+        observed.active, observed.counts = True, publisher.counts
+        observed.rows = lambda: rows(publisher, book, around())
+        publisher.wake(everything=True)
+        self._publisher = publisher
+        try:
+            async with TaskScope("publishing") as scope:
+                scope.spawn(publisher.run(), name="calls")
+                scope.spawn(self._refresh(publisher), name="refresh")
+                scope.spawn(self._reconnections(publisher), name="reconnections")
+                scope.spawn(self._remember(publisher), name="memory")
+                await self._leadership.wait_for(False)
+        finally:
+            self._publisher = None
+
+    def _make_publisher(
         self, book: RouteBook, around: Callable[[], Circumstances], hosts: Iterable[str]
     ) -> RoutePublisher:
         return RoutePublisher(
@@ -215,30 +251,27 @@ class IngressSync:
 
     # -- withdrawing -----------------------------------------------------------------------
 
-    async def _withdraw(self, scope: TaskScope) -> None:
+    async def _withdraw(self) -> None:
         """The setting was switched off: what an earlier run published is not wanted any more."""
-        hosts = set(await self._memory.hosts())
-        if not hosts:
-            return
+        while True:
+            await self._leadership.wait_for(True)
+            hosts = set(await self._memory.hosts())
+            if hosts:
+                await self._withdraw_all(hosts)
+            await self._leadership.wait_for(False)
+
+    async def _withdraw_all(self, hosts: set[str]) -> None:
         log.info("gateway proxy is off: withdrawing what it published", hosts=len(hosts))
 
         def around() -> Circumstances:
             return Circumstances(cluster=self._link.cluster)
 
-        publisher = self._publisher(RouteBook(), around, hosts)
-        scope.spawn(self._remember(publisher), name="remembering")
+        publisher = self._make_publisher(RouteBook(), around, hosts)
         publisher.wake(everything=True)
-        task = scope.spawn(publisher.run(), name="publishing")
-        while not publisher.settled:
-            await self._sleep(REMEMBER_SECONDS)
-        task.cancel()
-        log.info("gateway proxy is off: nothing is published any more")
-
-    # -- for people ------------------------------------------------------------------------
-
-    def _show(
-        self, publisher: RoutePublisher, book: RouteBook, around: Callable[[], Circumstances]
-    ) -> None:
-        self._observed.active = True
-        self._observed.counts = publisher.counts
-        self._observed.rows = lambda: rows(publisher, book, around())
+        async with TaskScope("withdrawing") as scope:
+            scope.spawn(publisher.run(), name="calls")
+            scope.spawn(self._remember(publisher), name="memory")
+            while self._leadership.leading and not publisher.settled:
+                await self._sleep(REMEMBER_SECONDS)
+        if publisher.settled:
+            log.info("gateway proxy is off: nothing is published any more")

@@ -46,6 +46,9 @@ class Answer(Protocol):
             AnswerRefused: too much for memory.
         """
 
+    def take_whole(self, head: ResponseHead, body: bytes) -> bool:
+        """Send all of a small answer, to which nothing was sent before; otherwise as `take`."""
+
 
 class StreamedAnswer:
     """`proxy_response_header`, `_chunk`…, `_end` or `_abort` (§2.5.4)."""
@@ -78,6 +81,18 @@ class StreamedAnswer:
             self._waited = True
             return False
         return True
+
+    def take_whole(self, head: ResponseHead, body: bytes) -> bool:
+        """Answer: its messages leave at once, unless the socket is full."""
+        events = (head, BodyChunk(body), BodyEnd()) if body else (head, BodyEnd())
+        more = True
+        for event in events:
+            if self._outbox.is_full:
+                more = self.take(event)
+                continue
+            payload = streamed_payload(event)
+            self._lane.send(payload.TYPE, payload, request_id=self._request_id)
+        return more
 
     def emit(self) -> bool:
         """Writer: one event is one message."""
@@ -143,6 +158,13 @@ class BufferedAnswer:
             case BodyEnd():
                 self._outbox.submit(self)
         return True
+
+    def take_whole(self, head: ResponseHead, body: bytes) -> bool:
+        """Answer: one message."""
+        self.take(head)
+        if body:
+            self.take(BodyChunk(body))
+        return self.take(BodyEnd())
 
     def _collect(self, data: bytes) -> None:
         if self._size + len(data) > self._limit:

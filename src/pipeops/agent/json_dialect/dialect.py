@@ -11,7 +11,7 @@ from pipeops.agent.l4.connector import Connector
 from pipeops.agent.lane import Lane
 from pipeops.agent.policy.guard import PolicyGuard
 from pipeops.agent.proxy.identity import IdentityRule
-from pipeops.agent.services import ServiceRoutes
+from pipeops.agent.services.routes import ServiceRoutes
 from pipeops.protocol.messages.envelope import Envelope
 from pipeops.protocol.messages.payload import MessageRejected, Payload
 from pipeops.protocol.messages.proxying import (

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pipeops.agent.json_dialect.answer import Answer, AnswerRefused
+from pipeops.agent.proxy.pool import API_SERVER
 from pipeops.agent.proxy.upstream import AnswerStream, Discard, Exchange
 from pipeops.protocol.exchange.events import Aborted, BodyChunk, BodyEnd, ResponseHead
 from pipeops.protocol.exchange.native import PREFACE_BYTES, decode_preface
@@ -153,6 +154,8 @@ class JsonExchange:
         more = True
         try:
             if not self._head_seen:
+                if fin and len(view) <= CHUNK_BYTES:
+                    return self._send_whole(answer, view)
                 view = self._take_head(answer, view)
             for start in range(0, len(view), CHUNK_BYTES):
                 more = answer.take(BodyChunk(bytes(view[start : start + CHUNK_BYTES])))
@@ -165,12 +168,24 @@ class JsonExchange:
             self._finish()
         return more
 
+    def _send_whole(self, answer: Answer, view: memoryview) -> bool:
+        """Most answers: small, and all there at once."""
+        head, body = self._split(view)
+        more = answer.take_whole(head, bytes(body))
+        self._finish()
+        return more
+
     def _take_head(self, answer: Answer, view: memoryview) -> memoryview:
+        head, body = self._split(view)
+        answer.take(head)
+        return body
+
+    def _split(self, view: memoryview) -> tuple[ResponseHead, memoryview]:
         preface = decode_preface(view)
         end = PREFACE_BYTES + preface.head_length
         self._head_seen = True
-        answer.take(ResponseHead(preface.status, _fields(bytes(view[PREFACE_BYTES:end]))))
-        return view[end:]
+        fields = _fields(bytes(view[PREFACE_BYTES:end]))
+        return ResponseHead(preface.status, fields), view[end:]
 
     def drained(self) -> None:
         """The control plane takes messages again: go on reading the answer."""
@@ -245,7 +260,7 @@ class ServiceExchange(JsonExchange):
             answer.take(BodyEnd())
             self._finish()
             return
-        named = message.replace("the Kubernetes API server", f"the service {self._service}")
+        named = message.replace(API_SERVER, f"the service {self._service}")
         self.fail(Aborted(code, named, Hop.SERVICE))
 
 

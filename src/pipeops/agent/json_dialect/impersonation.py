@@ -1,13 +1,17 @@
 """Whom a control plane may name in the PipeOps dialect: the same rule as for native streams."""
 
+from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import unquote
 
 from pipeops.agent.proxy.identity import IdentityRefused, IdentityRule
 from pipeops.protocol.exchange.principal import Principal
-from pipeops.protocol.headers import Headers
+from pipeops.protocol.headers import Header, Headers
 
 _PREFIX = b"impersonate-"
 _EXTRA = b"impersonate-extra-"
+MAX_REMEMBERED = 256  # users
+MAX_LENGTH = 2048  # bytes of what is remembered of one
 
 
 def check_impersonation(headers: Headers, rule: IdentityRule) -> Principal | None:
@@ -18,15 +22,23 @@ def check_impersonation(headers: Headers, rule: IdentityRule) -> Principal | Non
     Raises:
         IdentityRefused: with a sentence for the user.
     """
+    named = tuple(header for header in headers if _plain(header[0]).startswith(_PREFIX))
+    if not named:
+        return None
+    short = sum(len(name) + len(value) for name, value in named) <= MAX_LENGTH
+    return (_remembered if short else _principal)(named, rule)
+
+
+def _plain(name: bytes) -> bytes:
+    return name.lower().replace(b"_", b"-")
+
+
+def _principal(named: Sequence[Header], rule: IdentityRule) -> Principal:
     user: str | None = None
     groups: list[str] = []
     extra: list[tuple[str, str]] = []
-    found = False
-    for name, value in headers:
-        lower = name.lower().replace(b"_", b"-")
-        if not lower.startswith(_PREFIX):
-            continue
-        found = True
+    for name, value in named:
+        lower = _plain(name)
         text = value.decode("utf-8", "replace")
         if lower == b"impersonate-user":
             if user is not None:  # the API server reads the first, others may read the last
@@ -36,10 +48,11 @@ def check_impersonation(headers: Headers, rule: IdentityRule) -> Principal | Non
             groups.append(text)
         elif lower.startswith(_EXTRA):
             extra.append((unquote(lower[len(_EXTRA) :].decode("latin-1")).lower(), text))
-    if not found:
-        return None
     if user is None:
         raise IdentityRefused("impersonation headers without Impersonate-User")
     principal = Principal(user, tuple(groups), tuple(extra))
     rule.check(principal)
     return principal
+
+
+_remembered = lru_cache(maxsize=MAX_REMEMBERED)(_principal)

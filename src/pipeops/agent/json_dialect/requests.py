@@ -14,7 +14,7 @@ from pipeops.agent.json_dialect.relays import LaneRelays, RelayTargets
 from pipeops.agent.policy.guard import PolicyGuard, PolicyRefused, user_of
 from pipeops.agent.policy.rules import User
 from pipeops.agent.proxy.identity import IdentityRefused, IdentityRule
-from pipeops.agent.services import ServiceRoutes
+from pipeops.agent.services.routes import ServiceRoutes
 from pipeops.agent.targets import ServiceTarget, TargetRefused, check_names
 from pipeops.protocol.exchange.events import (
     Aborted,

@@ -1,5 +1,6 @@
 """StreamAcceptor: reads the head of each stream the control plane opens, and gives it to the handler of its kind."""
 
+import asyncio
 from binascii import hexlify
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
@@ -34,7 +35,12 @@ Announce = Callable[[int, str, Hop, str], None]
 
 
 class StreamAcceptor:
-    """Makes the first sink of every stream."""
+    """Makes the first sink of every stream.
+
+    Attributes:
+        accepted: how many there were.
+        in_use: set when the first one comes.
+    """
 
     def __init__(
         self,
@@ -46,9 +52,12 @@ class StreamAcceptor:
         self._version1 = version1
         self._report = report
         self.accepted = 0
+        self.in_use = asyncio.Event()
 
     def accept(self, stream: Stream, announce: Announce) -> "OpeningSink":
         """A sink that waits for the stream's head."""
+        if not self.accepted:
+            self.in_use.set()
         self.accepted += 1
         return OpeningSink(self, stream, announce)
 

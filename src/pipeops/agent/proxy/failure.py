@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from pipeops.agent.proxy.upstream import Discard
 from pipeops.protocol.exchange.native import Framing, encode_preface
-from pipeops.protocol.exchange.status import Hop, status_response
+from pipeops.protocol.exchange.service_failure import STATUS, ServiceFailure
+from pipeops.protocol.exchange.status import Hop, failure_response, status_response
 from pipeops.protocol.mux.stream import Stream
 
 Announce = Callable[[int, str, Hop, str], None]  # stream id, code, hop, message
@@ -46,6 +47,13 @@ class StreamFailure:
 
     def fail(self, code: int, message: str, hop: Hop) -> None:
         """End the stream with this failure."""
+        self._end(code, message, hop, None)
+
+    def fail_service(self, failure: ServiceFailure, message: str, hop: Hop) -> None:
+        """The same for a request to a Service, which tells its failures apart."""
+        self._end(STATUS[failure], message, hop, failure)
+
+    def _end(self, code: int, message: str, hop: Hop, failure: ServiceFailure | None) -> None:
         stream = self.stream
         request_id = self.request_id.decode()
         self._report(request_id, code, hop, message)
@@ -55,10 +63,13 @@ class StreamFailure:
             self._announce(stream.id, _CODES.get(code, "failed"), hop, message)
             stream.reset()
             return
-        head, body = status_response(code, message, hop=hop, request_id=request_id)
+        if failure is None:
+            head, body = status_response(code, message, hop=hop, request_id=request_id)
+        else:
+            head, body = failure_response(failure, message, hop=hop, request_id=request_id)
         stream.sink = Discard(stream)
         framing = Framing.LENGTH
         if self.to_head_request:
             framing, body = Framing.NONE, b""
-        preface = encode_preface(framing, code, len(head), reusable=True)
+        preface = encode_preface(framing, code, len(head), reusable=True, own=True)
         stream.send(preface + head + body, True)

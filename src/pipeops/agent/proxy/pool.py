@@ -1,4 +1,4 @@
-"""UpstreamPool: connections to the API server, kept while idle, dialled when none is free."""
+"""UpstreamPool: connections to the API server, or one address of a Service, kept while idle, dialled when none is free."""
 
 import asyncio
 import socket
@@ -23,6 +23,9 @@ DEAD_SERVER = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000),
 )
+
+
+API_SERVER = "the Kubernetes API server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,13 @@ def _nobody(status: int, since: float) -> None:
 
 
 class UpstreamPool:
-    """Owns every connection to one API server; `run` sweeps out the idle and the stuck."""
+    """Owns every connection to one API server; `run` sweeps out the idle and the stuck.
+
+    Attributes:
+        remedy: what errors of TLS advise.
+    """
+
+    remedy = "check the cluster CA in the agent's kubeconfig"
 
     def __init__(
         self,
@@ -84,7 +93,9 @@ class UpstreamPool:
         limits: PoolLimits | None = None,
         answers: Answers | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
+        read_buffer: ReadBuffer | None = None,
     ) -> None:
+        """Pools of one loop may share a `read_buffer`."""
         self._address = address
         self._scope = scope
         self._limits = limits or PoolLimits()
@@ -94,7 +105,7 @@ class UpstreamPool:
         self._dialling = 0
         #: Told of each response head; the observer's own method, since every request comes by.
         self.answered: Callable[[int, float], None] = answers.answered if answers else _nobody
-        self.read_buffer = ReadBuffer()
+        self.read_buffer = read_buffer or ReadBuffer()
         self.now = self._loop.time
 
     def __len__(self) -> int:
@@ -105,21 +116,25 @@ class UpstreamPool:
         """Connections kept for later requests."""
         return len(self._idle)
 
-    def send(self, exchange: Exchange, request: bytes) -> None:
+    def send(
+        self, exchange: Exchange, request: bytes, elsewhere: "Elsewhere | None" = None
+    ) -> None:
         """Send a request on a free connection, or dial one for it."""
         idle = self._idle
         while idle:
             if idle.pop().take(exchange, request):
                 return
-        self.dial(exchange, request)
+        self.dial(exchange, request, elsewhere)
 
-    def dial(self, exchange: Exchange, request: bytes) -> None:
-        """Send a request on a new connection."""
+    def dial(
+        self, exchange: Exchange, request: bytes, elsewhere: "Elsewhere | None" = None
+    ) -> None:
+        """Send a request on a new connection; if there is none, `elsewhere` decides, else the request fails."""
         limit = self._limits.max_connections
         if len(self._live) + self._dialling >= limit:
             exchange.failed(503, f"the agent has {limit} requests under way already", Hop.AGENT)
             return
-        waiting = Waiting(exchange, request)
+        waiting = Waiting(exchange, request, elsewhere)
         exchange.stream.sink = waiting
         self._dialling += 1
         try:
@@ -141,27 +156,26 @@ class UpstreamPool:
                     server_hostname=address.server_name if address.ssl_context else None,
                 )
         except TimeoutError:
-            self._failed(
+            self.unreachable(
                 waiting,
                 504,
-                f"no connection to the Kubernetes API server at {address} within {self._limits.connect_timeout:g} s",
+                f"no connection to {API_SERVER} at {address} within {self._limits.connect_timeout:g} s",
             )
             return
         except ssl.SSLError as error:
-            self._failed(
+            self.unreachable(
                 waiting,
                 502,
-                f"TLS with the Kubernetes API server at {address} failed: {describe_ssl_error(error)}; check the cluster CA in the agent's kubeconfig",
+                f"TLS with {API_SERVER} at {address} failed: {describe_ssl_error(error)}; {self.remedy}",
             )
             return
         except OSError as error:
             # A connection that is closed within the TLS handshake is reported without a word.
             why = error.strerror or str(error) or "it closed the connection before TLS was up"
-            message = f"the Kubernetes API server at {address} cannot be reached: {why}"
-            self._failed(waiting, 502, message)
+            self.unreachable(waiting, 502, f"{API_SERVER} at {address} cannot be reached: {why}")
             return
         except PipeOpsError as error:  # no context for TLS: a CA or certificate is unusable
-            self._failed(waiting, 502, f"the agent cannot dial the Kubernetes API server: {error}")
+            self.unreachable(waiting, 502, f"the agent cannot dial {API_SERVER}: {error}")
             return
         finally:
             self._dialling -= 1
@@ -169,8 +183,8 @@ class UpstreamPool:
 
     def _dialled(self, waiting: "Waiting", connection: UpstreamConnection, address: str) -> None:
         if not connection.live:  # lost before this task had its turn
-            message = f"the Kubernetes API server at {address} closed the connection at once"
-            self._failed(waiting, 502, message)
+            message = f"{API_SERVER} at {address} closed the connection at once"
+            self.unreachable(waiting, 502, message)
             return
         connection.watch_for_death(DEAD_SERVER)
         self._live.add(connection)
@@ -182,8 +196,13 @@ class UpstreamPool:
         if held or waiting.finished:
             connection.on_data(memoryview(b"".join(held)), waiting.finished)
 
-    def _failed(self, waiting: "Waiting", code: int, message: str) -> None:
-        if not waiting.cancelled:
+    def unreachable(self, waiting: "Waiting", code: int, message: str) -> None:
+        """There is no connection for this request; nothing of it was sent."""
+        if waiting.cancelled:
+            return
+        if waiting.elsewhere is not None:
+            waiting.elsewhere.unreachable(waiting, code, message)
+        else:
             waiting.exchange.failed(code, message, Hop.KUBE_API)
 
     def released(self, connection: UpstreamConnection) -> None:
@@ -235,18 +254,28 @@ class UpstreamPool:
         for connection in list(self._live):
             if connection.waiting_for_head and connection.since < stuck:
                 connection.give_up(
-                    f"the Kubernetes API server did not answer within {self._limits.head_timeout:g} s"
+                    f"{API_SERVER} did not answer within {self._limits.head_timeout:g} s"
                 )
+
+
+class Elsewhere(Protocol):
+    """Where a request may go that found no connection."""
+
+    def unreachable(self, waiting: "Waiting", code: int, message: str) -> None:
+        """Nothing of the request was sent, and `waiting` keeps what has come of its body."""
 
 
 class Waiting:
     """A sink while a connection is being dialled: keeps at most a window of request body."""
 
-    __slots__ = ("cancelled", "exchange", "finished", "held", "request")
+    __slots__ = ("cancelled", "elsewhere", "exchange", "finished", "held", "request")
 
-    def __init__(self, exchange: Exchange, request: bytes) -> None:
+    def __init__(
+        self, exchange: Exchange, request: bytes, elsewhere: "Elsewhere | None" = None
+    ) -> None:
         self.exchange = exchange
         self.request = request
+        self.elsewhere = elsewhere
         self.held: list[bytes] = []
         self.finished = False
         self.cancelled = False

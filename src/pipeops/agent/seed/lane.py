@@ -108,7 +108,7 @@ class SeedLane(Lane):
         if body:
             payload |= {"body": base64.b64encode(body).decode(), "body_encoding": "base64"}
         raw = msgspec.Raw(msgspec.json.encode(payload))
-        self._json.on_request(self, Envelope("proxy_request", request.request_id, raw, None))
+        self._json.on_request(self, Envelope("proxy_request", request.request_id, raw))
 
     def send(self, kind: str, payload: Payload, *, request_id: str | None = None) -> None:
         """Send an answer; what this tunnel has no words for is not sent."""

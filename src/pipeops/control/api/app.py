@@ -4,11 +4,21 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 
-from pipeops.control.api import agents, clusters, forwards, system, tokens
+from pipeops.control.api import (
+    agents,
+    clusters,
+    domains,
+    forwards,
+    gateway,
+    routes,
+    system,
+    tokens,
+)
 from pipeops.control.api.access import ACCESS, Access, authorize, unclassified
 from pipeops.control.api.envelope import Envelope
 from pipeops.control.api.problems import ProblemBody, handle_errors
 from pipeops.control.api.services import ApiServices
+from pipeops.control.routes.requests import MAX_SYNC_BODY, SYNC_PATH
 
 
 def create_app(services: ApiServices) -> FastAPI:
@@ -28,13 +38,13 @@ def create_app(services: ApiServices) -> FastAPI:
         responses={"default": {"model": ProblemBody, "description": "An error"}},
     )
     app.state.services = services
-    for part in (system, agents, clusters, forwards, tokens):
+    for part in (system, agents, clusters, forwards, routes, domains, gateway, tokens):
         part.install(app)
     missing = unclassified(app.routes)
     if missing:
         raise RuntimeError(f"routes without an access class: {', '.join(missing)}")
     handle_errors(app)
-    app.add_middleware(Envelope, report=services.report)
+    app.add_middleware(Envelope, report=services.report, large={SYNC_PATH: MAX_SYNC_BODY})
     _describe_security(app)
     return app
 

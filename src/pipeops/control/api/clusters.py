@@ -39,7 +39,7 @@ async def add_cluster(services: Services, caller: Caller, body: NewCluster) -> I
     """Add a cluster and issue its first token, which is shown this once."""
     cluster = await services.store.clusters.add(body.name)
     issued = await _issue(services, cluster, body.expires_in)
-    _note("cluster added", caller, cluster)
+    note("cluster added", caller, cluster)
     return issued
 
 
@@ -62,7 +62,9 @@ async def remove_cluster(services: Services, caller: Caller, name: str) -> None:
     ended = services.sessions.disconnect(cluster.id, "the cluster was removed")
     if services.forwards is not None:
         services.forwards.forget_cluster(cluster.id)
-    _note("cluster removed", caller, cluster, sessions_ended=ended)
+    if services.gateway is not None:
+        await services.gateway.registry.forget_cluster(cluster.name)
+    note("cluster removed", caller, cluster, sessions_ended=ended)
 
 
 async def issue_cluster_token(
@@ -79,7 +81,7 @@ async def issue_cluster_token(
         await services.store.clusters.release_agent(cluster.id)
         for token_id in revoked:
             services.cluster_authenticator.revoke(token_id)
-    _note("cluster token issued", caller, cluster, revoked_others=body.revoke_others)
+    note("cluster token issued", caller, cluster, revoked_others=body.revoke_others)
     return issued
 
 
@@ -90,7 +92,7 @@ async def revoke_cluster_token(
     cluster = await reachable(services, caller, name)
     await services.store.cluster_tokens.revoke(cluster.id, token_id)
     services.cluster_authenticator.revoke(token_id)
-    _note("cluster token revoked", caller, cluster, revoked=token_id)
+    note("cluster token revoked", caller, cluster, revoked=token_id)
 
 
 def install(app: FastAPI) -> None:
@@ -153,6 +155,6 @@ async def _issue(
     )
 
 
-def _note(event: str, caller: Grant, cluster: Cluster, **fields: object) -> None:
+def note(event: str, caller: Grant, cluster: Cluster, **fields: object) -> None:
     """Leave a trace of who changed what."""
     log.info(event, by=caller.principal.user, cluster=cluster.name, **fields)

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,11 +29,18 @@ class Envelope:
     Args:
         app: The application inside.
         report: Gets the request id and the exception of every request that ends in a 500.
+        large: Bytes that bodies of other paths may have.
     """
 
-    def __init__(self, app: ASGIApp, report: Callable[[str, Exception], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        report: Callable[[str, Exception], None],
+        large: Mapping[str, int] | None = None,
+    ) -> None:
         self._app = app
         self._report = report
+        self._large = large or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event of the ASGI server."""
@@ -42,6 +49,7 @@ class Envelope:
             return
         request_id = _request_id(scope)
         scope["pipeops_request_id"] = request_id
+        limit = self._large.get(scope["path"], MAX_BODY)
         started = False
         received = 0
 
@@ -49,13 +57,13 @@ class Envelope:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY:
+            if received > limit:
                 raise _BodyTooLargeError
             return message
 
         async def labelled_send(message: Message) -> None:
             nonlocal started
-            if received > MAX_BODY and not started:
+            if received > limit and not started:
                 return  # the application's own idea of what a broken body means
             if message["type"] == "http.response.start":
                 started = True
@@ -79,9 +87,9 @@ class Envelope:
                 "the control plane failed on this request",
                 hint="its log has the details under this request id",
             )
-        if received > MAX_BODY:
+        if received > limit:
             received = 0
-            problem = Problem(413, "TooLarge", f"the body is larger than {MAX_BODY} bytes")
+            problem = Problem(413, "TooLarge", f"the body is larger than {limit} bytes")
         if problem is not None and not started:
             await answer(problem, request_id)(scope, receive, labelled_send)
 

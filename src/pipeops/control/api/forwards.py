@@ -6,15 +6,12 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeops.control.api.access import Agent, Caller, Services
-from pipeops.control.api.clusters import reachable
+from pipeops.control.api.clusters import note, reachable
 from pipeops.control.api.problems import Problem
 from pipeops.control.api.services import ApiServices, ForwardDirectory
 from pipeops.control.forwards.ports import ForwardStatus
 from pipeops.control.store.forwards import WantedForward
 from pipeops.protocol.exchange.opening import read_service
-from pipeops.runtime.logs import get_logger
-
-log = get_logger(__name__)
 
 
 class ForwardBody(BaseModel):
@@ -123,7 +120,7 @@ async def add_forward(
         forward = await directory.put(cluster.id, wanted)
     except ValueError as error:
         raise Problem(400, "Invalid", str(error)) from error
-    log.info("forward added", by=caller.principal.user, cluster=name, forward=body.name, port=forward.port)  # fmt: skip
+    note("forward added", caller, cluster, forward=body.name, port=forward.port)
     return next(
         ForwardBody.of(status) for status in directory.status() if status.forward == forward
     )
@@ -133,7 +130,7 @@ async def remove_forward(services: Services, caller: Caller, name: str, forward:
     """Stop listening and give the port back. An agent that still offers the forward gets another."""
     cluster = await reachable(services, caller, name)
     await _directory(services).remove(cluster.id, forward)
-    log.info("forward removed", by=caller.principal.user, cluster=name, forward=forward)
+    note("forward removed", caller, cluster, forward=forward)
 
 
 async def tunnel_status(services: Services, agent: Agent) -> TunnelStatusBody:

@@ -1,13 +1,16 @@
 """ApiServices: what the API needs from the rest of the control plane."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 
+from pipeops.control.api.sync_places import SyncPlaces
 from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
 from pipeops.control.forwards.ports import ForwardStatus
+from pipeops.control.routes.registry import RouteRegistry
+from pipeops.control.routes.upkeep import RouteUpkeep
 from pipeops.control.store.forwards import Forward, WantedForward
 from pipeops.control.store.opening import Store
 from pipeops.runtime.secrets import Secret
@@ -73,6 +76,15 @@ async def always_ready() -> tuple[str, ...]:
     return ()
 
 
+@dataclass(frozen=True, slots=True)
+class GatewayServices:
+    """What the API needs for routes of the public gateway."""
+
+    registry: RouteRegistry
+    upkeep: RouteUpkeep
+    places: SyncPlaces = field(default_factory=SyncPlaces)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServices:
     """What the API works on.
@@ -94,3 +106,4 @@ class ApiServices:
     readiness: Callable[[], Awaitable[tuple[str, ...]]] = always_ready
     forwards: ForwardDirectory | None = None
     credentials: CredentialKeeper | None = None
+    gateway: GatewayServices | None = None

@@ -48,36 +48,37 @@ def load_key(path: Path) -> bytes:
         )
     if len(key) != KEY_BYTES:
         raise CredentialKeyError(
-            f"the key file {path} is damaged; restore it from a backup, or remove it: agents then register anew"
+            f"the key file {path} is damaged; restore it from a backup, or remove it: agents then register anew,"
+            " and certificates must be uploaded again"
         )
     return key
 
 
 class Sealer:
-    """Encrypts a credential so that it opens for its own cluster only."""
+    """Encrypts a secret so that it opens for its own purpose and owner only: a cluster, a host."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, purpose: bytes = b"pipeops cluster credential") -> None:
         self._cipher = AESGCM(key)
+        self._purpose = purpose
 
-    def seal(self, cluster_id: str, credential: Secret[str]) -> bytes:
+    def seal(self, owner: str, secret: Secret[str]) -> bytes:
         """Version byte, nonce, ciphertext and tag."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        text = credential.reveal().encode()
-        return _VERSION + nonce + self._cipher.encrypt(nonce, text, _bound_to(cluster_id))
+        text = secret.reveal().encode()
+        return _VERSION + nonce + self._cipher.encrypt(nonce, text, self._bound_to(owner))
 
-    def open(self, cluster_id: str, sealed: bytes) -> Secret[str] | None:
-        """The credential; None if it was sealed for another cluster, with another key, or is damaged."""
+    def open(self, owner: str, sealed: bytes) -> Secret[str] | None:
+        """The secret; None if it was sealed for another owner, with another key, or is damaged."""
         if sealed[:1] != _VERSION or len(sealed) < 1 + NONCE_BYTES:
             return None
         nonce, text = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
         try:
-            return Secret(self._cipher.decrypt(nonce, text, _bound_to(cluster_id)).decode())
+            return Secret(self._cipher.decrypt(nonce, text, self._bound_to(owner)).decode())
         except (InvalidTag, UnicodeDecodeError):
             return None
 
-
-def _bound_to(cluster_id: str) -> bytes:
-    return b"pipeops cluster credential\0" + cluster_id.encode()
+    def _bound_to(self, owner: str) -> bytes:
+        return self._purpose + b"\0" + owner.encode()
 
 
 class ClusterCredentials:

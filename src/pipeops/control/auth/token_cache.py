@@ -90,7 +90,12 @@ class TokenCache(Generic[G]):
     def revoke(self, token_id: str) -> G | None:
         """Make sure that no answer under way revives the token; return its grant if there is one."""
         _put(self._revoked, token_id, None, self._capacity)
-        return self._live.get(token_id)
+        grant = self._live.get(token_id)
+        if grant is not None:
+            # Nobody asks for it again, so nothing else would ever drop it.
+            for digest in [key for key, entry in self._accepted.items() if entry.grant is grant]:
+                del self._accepted[digest]
+        return grant
 
     def live(self) -> Iterator[G]:
         """Every grant that is cached or held by a connection, and still valid."""

@@ -4,15 +4,25 @@ import asyncio
 from pathlib import Path
 
 from pipeops.control.edge.exchange import Client, ClientRequest
+from pipeops.control.routes.requests import MAX_SYNC_BODY, SYNC_PATH
 from pipeops.http1.framing import ChunkedScanner, FramingError
 from pipeops.http1.response import MAX_RESPONSE_HEAD, ResponseHead, parse_response_head
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.status import Hop
 from pipeops.runtime.tasks import ScopeClosedError, TaskScope, TooManyTasksError
 
-MAX_BODY = 1024 * 1024  # the API takes small JSON documents
+MAX_BODY = 1024 * 1024  # the API takes small JSON documents, and one that may be large
 MAX_WAITING = 64 * 1024  # bytes of it kept while the application cannot be reached yet
 CONNECT_TIMEOUT = 5.0
+
+
+def max_body(target: bytes) -> int:
+    """Bytes that the body of a request may have; the API itself has limits too, and asks for a token first."""
+    return MAX_SYNC_BODY if target.partition(b"?")[0] == SYNC_PATH.encode() else MAX_BODY
+
+
+def _too_large(target: bytes) -> str:
+    return f"request body larger than {max_body(target)} bytes"
 
 
 class ApiRelay:
@@ -27,8 +37,8 @@ class ApiRelay:
         if request.block.upgrade is not None:
             client.fail(400, "nothing under /api/ can be upgraded", Hop.CONTROL_PLANE)
             return None
-        if (request.body_length or 0) > MAX_BODY:
-            client.fail(413, f"request body larger than {MAX_BODY} bytes", Hop.CLIENT)
+        if (request.body_length or 0) > max_body(request.target):
+            client.fail(413, _too_large(request.target), Hop.CLIENT)
             return None
         relay = Relay(request, client)
         try:
@@ -63,6 +73,7 @@ class Relay(asyncio.Protocol):
         self._chunked: ChunkedScanner | None = None
         self._payload_only = False
         self._body = 0
+        self._max_body = max_body(request.target)
         self._full = False
         self._done = False
 
@@ -201,11 +212,11 @@ class Relay(asyncio.Protocol):
     def on_body(self, data: memoryview, last: bool) -> None:  # noqa: FBT001 - Exchange's signature
         """Exchange: request body."""
         self._body += len(data)
-        if self._body > MAX_BODY:
+        if self._body > self._max_body:
             self._done = True
             if self._transport is not None:
                 self._transport.abort()
-            self._client.fail(413, f"request body larger than {MAX_BODY} bytes", Hop.CLIENT)
+            self._client.fail(413, _too_large(self._request.target), Hop.CLIENT)
             return
         piece = bytes(data)
         if self._request.body_length is None:

@@ -166,6 +166,10 @@ class AgentInstance:
         self._chosen = best
         return best
 
+    def forget_choice(self) -> None:
+        """A lane is gone; it must not be kept alive by having been chosen."""
+        self._chosen = None
+
     def _decay(self, now: float) -> None:
         halvings = min(int((now - self._decayed_at) / LOAD_HALF_LIFE), 64)
         self._decayed_at = now
@@ -264,6 +268,7 @@ class SessionRegistry:
         if instance.lanes.get(lane.index) is not lane:
             return
         del instance.lanes[lane.index]
+        instance.forget_choice()
         if lane.index == 0:
             self._end_instance(instance, "lane 0 of the instance was lost")
 
@@ -282,6 +287,7 @@ class SessionRegistry:
                 self._by_name.pop(name, None)
                 self._last_seen[instance.cluster_name] = self._now()
         lanes, instance.lanes = list(instance.lanes.values()), {}
+        instance.forget_choice()
         for lane in lanes:
             lane.link.abort(reason)
 

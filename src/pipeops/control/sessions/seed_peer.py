@@ -149,7 +149,7 @@ class SeedPeer:
         if body:
             payload |= {"body": base64.b64encode(body).decode("ascii"), "encoding": "base64"}
         raw = msgspec.Raw(msgspec.json.encode(payload))
-        lane.answers.on_answer(Envelope("proxy_response", frame.request_id, raw, None))
+        lane.answers.on_answer(Envelope("proxy_response", frame.request_id, raw))
 
     def on_link_message(self, link: TunnelLink, data: bytes) -> None:
         """LinkOwner: frames may come as binary messages."""

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pipeops.control.store.certificates import CertificateStore
 from pipeops.control.store.cluster_credentials import ClusterCredentialStore
 from pipeops.control.store.cluster_tokens import ClusterTokenStore
 from pipeops.control.store.clusters import ClusterStore
 from pipeops.control.store.database import Database
+from pipeops.control.store.domains import DomainStore
 from pipeops.control.store.forwards import ForwardStore
+from pipeops.control.store.routes import RouteStore
 from pipeops.control.store.setting_values import SettingStore
 from pipeops.control.store.user_tokens import UserTokenStore
 
@@ -17,10 +20,13 @@ class Store:
     """The repositories; whoever opened it closes it."""
 
     database: Database
+    certificates: CertificateStore
     clusters: ClusterStore
     cluster_credentials: ClusterCredentialStore
     cluster_tokens: ClusterTokenStore
+    domains: DomainStore
     forwards: ForwardStore
+    routes: RouteStore
     user_tokens: UserTokenStore
     settings: SettingStore
 
@@ -43,10 +49,13 @@ async def open_store(url: str, *, now: Callable[[], float]) -> Store:
     database = await Database.open(url)
     return Store(
         database=database,
+        certificates=CertificateStore(database, now),
         clusters=ClusterStore(database, now),
         cluster_credentials=ClusterCredentialStore(database, now),
         cluster_tokens=ClusterTokenStore(database, now),
+        domains=DomainStore(database, now),
         forwards=ForwardStore(database, now),
+        routes=RouteStore(database, now),
         user_tokens=UserTokenStore(database, now),
         settings=SettingStore(database),
     )

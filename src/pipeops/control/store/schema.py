@@ -80,6 +80,90 @@ forwards = sa.Table(
     sa.UniqueConstraint("protocol", "port"),
 )
 
+# What a cluster asked for, whether or not it may have it: the host decides that.
+routes = sa.Table(
+    "routes",
+    metadata,
+    sa.Column(
+        "cluster_id",
+        sa.Text,
+        sa.ForeignKey("clusters.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("path_type", sa.Text, primary_key=True),
+    sa.Column("namespace", sa.Text, nullable=False),
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("port", sa.Integer, nullable=False),
+    sa.Column("tls", sa.Boolean, nullable=False),
+    sa.Column("ingress", sa.Text, nullable=False),
+    sa.Column("mode", sa.Text, nullable=False),
+    sa.Column("public_endpoint", sa.Text, nullable=False),
+    sa.Column("annotations", sa.JSON, nullable=False),
+)
+
+# The key is what keeps two clusters, and two replicas of the control plane, from holding one host.
+route_hosts = sa.Table(
+    "route_hosts",
+    metadata,
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column(
+        "cluster_id",
+        sa.Text,
+        sa.ForeignKey("clusters.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    sa.Column("used_at", sa.Double, nullable=False),
+)
+
+domains = sa.Table(
+    "domains",
+    metadata,
+    sa.Column("domain", sa.Text, primary_key=True),
+    sa.Column(
+        "cluster_id",
+        sa.Text,
+        sa.ForeignKey("clusters.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("granted_by", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+)
+
+# Of the public gateway; private keys are encrypted before they come here.
+gateway_certificates = sa.Table(
+    "gateway_certificates",
+    metadata,
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("chain", sa.LargeBinary, nullable=False),
+    sa.Column("sealed_key", sa.LargeBinary, nullable=False),
+    sa.Column("directory", sa.Text, nullable=False),
+    sa.Column("added_by", sa.Text, nullable=False),
+    sa.Column("updated_at", sa.Double, nullable=False),
+)
+
+acme_accounts = sa.Table(
+    "acme_accounts",
+    metadata,
+    sa.Column("directory", sa.Text, primary_key=True),
+    sa.Column("uri", sa.Text, nullable=False),
+    sa.Column("sealed_key", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+)
+
+# What went wrong with a host's orders; kept over restarts, because a CA counts failures, too.
+acme_failures = sa.Table(
+    "acme_failures",
+    metadata,
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("retry_at", sa.Double, nullable=False),
+    sa.Column("problem", sa.Text, nullable=False),
+)
+
 user_tokens = sa.Table(
     "user_tokens",
     metadata,

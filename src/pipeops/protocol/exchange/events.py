@@ -1,13 +1,12 @@
 """Exchange events: one tunnelled HTTP request and its answer, in words that belong to no wire format."""
 
-from dataclasses import dataclass
+import msgspec
 
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.headers import Headers
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(msgspec.Struct, frozen=True, gc=False):
     """The first event of a request.
 
     Attributes:
@@ -27,16 +26,14 @@ class RequestHead:
         return f"RequestHead({self.method!r}, {self.target!r}, body_length={self.body_length})"
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     """The first event of an answer; informational ones are not reported."""
 
     status: int
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class BodyChunk:
+class BodyChunk(msgspec.Struct, frozen=True, gc=False):
     """Some bytes of a body, in order, never empty."""
 
     data: bytes
@@ -46,13 +43,11 @@ class BodyChunk:
         return f"BodyChunk({len(self.data)} bytes)"
 
 
-@dataclass(frozen=True, slots=True)
-class BodyEnd:
+class BodyEnd(msgspec.Struct, frozen=True, gc=False):
     """The body, and with it this direction, is complete."""
 
 
-@dataclass(frozen=True, slots=True)
-class Aborted:
+class Aborted(msgspec.Struct, frozen=True, gc=False):
     """This direction broke off, perhaps before its head.
 
     Attributes:

@@ -22,6 +22,7 @@ MAX_HEAD_BYTES = 128 * 1024  # 64 KiB of client head plus principal and target
 
 _FIXED = struct.Struct(">BBHIIQ16sHH")
 _PREFACE = struct.Struct(">BBHI")
+_REUSABLE, _OWN = 1, 2  # bits of the preface's flags
 FIXED_BYTES = _FIXED.size
 PREFACE_BYTES = _PREFACE.size
 
@@ -200,6 +201,7 @@ class Preface:
     Attributes:
         framing: where the body ends.
         reusable: the client's connection may carry another request after this answer.
+        own: the agent's own answer, a failure: no server in the cluster wrote it.
         status: HTTP status code.
         head_length: bytes of response head that follow.
     """
@@ -208,11 +210,16 @@ class Preface:
     reusable: bool
     status: int
     head_length: int
+    own: bool = False
 
 
-def encode_preface(framing: int, status: int, head_length: int, *, reusable: bool) -> bytes:
+def encode_preface(
+    framing: int, status: int, head_length: int, *, reusable: bool, own: bool = False
+) -> bytes:
     """Encode the 8 bytes in front of a response head."""
-    return _PREFACE.pack(framing, 1 if reusable else 0, status, head_length)
+    return _PREFACE.pack(
+        framing, (_REUSABLE if reusable else 0) | (_OWN if own else 0), status, head_length
+    )
 
 
 #: A preface as (framing, flags, status, head length); for the hot path, which checks them itself.
@@ -228,4 +235,6 @@ def decode_preface(data: bytes | memoryview) -> Preface:
     framing, flags, status, length = _PREFACE.unpack_from(data)
     if framing >= len(_FRAMINGS) or not 100 <= status <= 999 or length > MAX_HEAD_BYTES:
         raise RemoteProtocolError("malformed response preface")
-    return Preface(_FRAMINGS[framing], bool(flags & 1), status, length)
+    return Preface(
+        _FRAMINGS[framing], bool(flags & _REUSABLE), status, length, own=bool(flags & _OWN)
+    )

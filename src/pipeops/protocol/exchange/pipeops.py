@@ -7,7 +7,6 @@ queues and sockets are the callers'.
 import re
 import struct
 import zlib
-from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
 from urllib.parse import quote, unquote_to_bytes
@@ -23,13 +22,13 @@ from pipeops.protocol.exchange.events import (
     RequestHead,
     ResponseHead,
 )
+from pipeops.protocol.exchange.json_fields import HOP, OWN, SINGLE, WEBSOCKET, canonical, fields
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.headers import (
     Headers,
     HeadersRejected,
     is_token,
     upgrade_protocol,
-    validate,
     without_hop_by_hop,
 )
 from pipeops.protocol.messages.envelope import Envelope
@@ -60,19 +59,16 @@ _COMPRESSIBLE = ("text/", "json", "javascript", "xml", "html", "yaml")
 _INCOMPRESSIBLE = ("gzip", "compress", "zip", "image/", "video/", "audio/")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PATH_SAFE = "/%:@!$&'()*+,;=-._~"
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9/.:_~-]*")
 _QUERY_SAFE = _PATH_SAFE + '?[]{}|\\^`"<>'
 _AMBIGUOUS = re.compile(rb"%(?:2[Ff]|25)")
-# Written by whoever sends the request on, from what it knows.
-_OWN = frozenset((b"host", b"content-length", b"expect"))
-_SINGLE = frozenset((b"authorization", b"impersonate-user", b"impersonate-uid"))
 _BINARY_STATUS = struct.Struct(">II")
 
 
 # -- requests, read by the agent --------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class IncomingRequest:
+class IncomingRequest(msgspec.Struct, frozen=True, gc=False):
     """A `proxy_request` in the vocabulary of events.
 
     Attributes:
@@ -111,12 +107,12 @@ def read_request(payload: msgspec.Raw | bytes, *, now: datetime) -> IncomingRequ
     method = request.method.encode("ascii", "replace")
     if not is_token(method) or len(method) > 32:
         raise MessageRejected("invalid method")
-    headers, websocket = _request_headers(request)
+    headers, host, websocket = _request_headers(request)
     body_to_come = request.streamed_body or request.body_follows
     head = RequestHead(
         method,
         target_of(request.path, request.query),
-        [header for header in headers if header[0].lower() not in _OWN],
+        headers,
         None if body_to_come else len(request.body),
     )
     return IncomingRequest(
@@ -130,7 +126,7 @@ def read_request(payload: msgspec.Raw | bytes, *, now: datetime) -> IncomingRequ
         service_tls=request.scheme == "https",
         websocket=websocket,
         protocols=request.protocol,
-        host=next((value for name, value in headers if name.lower() == b"host"), b""),
+        host=host,
     )
 
 
@@ -140,6 +136,8 @@ def target_of(path: str, query: str) -> bytes:
     Go agents encode every percent sign of `path` once more; ours lets existing escapes stand, so that an
     encoded slash can be expressed. No byte that ends a request line survives.
     """
+    if not query and _PLAIN_PATH.fullmatch(path):  # as nearly all are
+        return path.encode()
     escaped = quote(_STRAY_PERCENT.sub("%25", path), safe=_PATH_SAFE, errors="replace")
     if not escaped.startswith("/"):
         escaped = "/" + escaped
@@ -148,38 +146,38 @@ def target_of(path: str, query: str) -> bytes:
     return escaped.encode("ascii")
 
 
-def _request_headers(request: ProxyRequest) -> tuple[Headers, bool]:
-    """Headers of one hop removed, and whether they ask for a WebSocket."""
-    headers = [
-        (name.encode("utf-8", "replace"), value.strip(" \t").encode("utf-8", "replace"))
-        for name, values in request.headers.items()
-        for value in values
-    ]
+def _request_headers(request: ProxyRequest) -> tuple[Headers, bytes, bool]:
+    """What goes to the server; the Host; and whether the request asks for a WebSocket."""
+    kept: Headers = []
+    host, traits = b"", 0
+    single: set[bytes] = set()
     try:
-        validate(headers)
-        websocket = request.is_websocket or _asks_for_websocket(headers)
-        if not websocket and upgrade_protocol(headers):
-            raise MessageRejected(
-                "upgrades other than to WebSocket are not carried by proxy_request"
-            )
+        found = fields(request.headers)
+        for field in found:
+            traits |= field.traits
+            if not field.traits:
+                kept.append(field.header)
+                continue
+            if field.traits & SINGLE:
+                if field.lower in single:
+                    raise MessageRejected(f"invalid header: more than one {field.lower.decode()}")
+                single.add(field.lower)
+            if field.lower == b"host":
+                host = host or field.header[1]
+            if not field.traits & (OWN | HOP):
+                kept.append(field.header)
+        websocket = request.is_websocket or bool(traits & WEBSOCKET)
+        if traits & HOP:
+            headers = [field.header for field in found]
+            if not websocket and upgrade_protocol(headers):
+                raise MessageRejected(
+                    "upgrades other than to WebSocket are not carried by proxy_request"
+                )
+            further = set(without_hop_by_hop(headers))
+            kept = [header for header in kept if header in further]
     except HeadersRejected as error:
         raise MessageRejected(f"invalid header: {error.reason}") from error
-    seen: set[bytes] = set()
-    for name, _ in headers:
-        lower = name.lower()
-        if lower in _SINGLE and lower in seen:
-            raise MessageRejected(f"invalid header: more than one {lower.decode()}")
-        seen.add(lower)
-    return without_hop_by_hop(headers), websocket
-
-
-def _asks_for_websocket(headers: Headers) -> bool:
-    """As the Go agent decides it (§4.5): any of these makes a request a WebSocket upgrade."""
-    return any(
-        (name.lower() == b"upgrade" and value.lower() == b"websocket")
-        or (name.lower().startswith(b"sec-websocket-") and value)
-        for name, value in headers
-    )
+    return kept, host, websocket
 
 
 def _seconds(request: ProxyRequest, now: datetime) -> float | None:
@@ -272,11 +270,6 @@ def to_header_map(headers: Headers) -> HeaderMap:
     for name, value in headers:
         result.setdefault(canonical(name), []).append(_text(value))
     return result
-
-
-def canonical(name: bytes) -> str:
-    """A header name as Go's textproto spells it: `content-type` becomes `Content-Type`."""
-    return "-".join(part.capitalize() for part in name.decode("latin-1").split("-"))
 
 
 def is_compressible(headers: HeaderMap) -> bool:
@@ -376,20 +369,18 @@ def _chunks(data: bytes) -> tuple[BodyChunk, ...]:
 
 
 def _response_head(status: int, headers: object) -> ResponseHead:
-    fields = [
-        (name.encode("utf-8", "replace"), value.strip(" \t").encode("utf-8", "replace"))
-        for name, values in header_map(headers).items()
-        for value in values
-    ]
     try:
-        validate(fields)
+        found = fields(header_map(headers))
     except HeadersRejected as error:
         raise MessageRejected(f"an answer with an invalid header: {error.reason}") from error
     if not status:
         status = 200  # Go's zero value
     if not 200 <= status <= 999:
         raise MessageRejected(f"an answer with the status {status}")
-    return ResponseHead(status, without_hop_by_hop(fields))
+    kept = [field.header for field in found]
+    if any(field.traits & HOP for field in found):
+        kept = without_hop_by_hop(kept)
+    return ResponseHead(status, kept)
 
 
 def _aborted(text: str) -> Aborted:

@@ -4,6 +4,8 @@ import enum
 
 import msgspec
 
+from pipeops.protocol.exchange.service_failure import FAILURE_HEADER, STATUS, ServiceFailure
+
 MAX_ERROR_TEXT = 1024  # an error names its cause; it does not quote a page
 
 
@@ -75,7 +77,13 @@ class _Status(msgspec.Struct, rename="camel"):
 
 
 def status_body(
-    code: int, message: str, *, hop: Hop, request_id: str, retry_after: int = 0
+    code: int,
+    message: str,
+    *,
+    hop: Hop,
+    request_id: str,
+    retry_after: int = 0,
+    failure: ServiceFailure | None = None,
 ) -> bytes:
     """A metav1.Status as JSON.
 
@@ -85,9 +93,12 @@ def status_body(
         hop: the hop that failed; also a cause in the details.
         request_id: appended to the message, so that it can be found in both sides' logs.
         retry_after: seconds after which to try again, 0 for none.
+        failure: of a request to a Service: why, also a cause in the details.
     """
     text = f"{message[:MAX_ERROR_TEXT]} (failed at: {hop}, request id: {request_id})"
     causes = [_Cause("FailedHop", hop.value), _Cause("RequestId", request_id)]
+    if failure is not None:
+        causes.append(_Cause("ServiceFailure", failure.value))
     return msgspec.json.encode(
         _Status(
             "Status",
@@ -108,6 +119,16 @@ def status_response(
     """Head and body of a whole HTTP/1.1 answer carrying `status_body`."""
     body = status_body(code, message, hop=hop, request_id=request_id, retry_after=retry_after)
     return _response(code, "application/json", body, request_id, retry_after, close=close)
+
+
+def failure_response(
+    failure: ServiceFailure, message: str, *, hop: Hop, request_id: str
+) -> tuple[bytes, bytes]:
+    """The same for a request to a Service: a header of the head, and a cause in the body, name the failure."""
+    code = STATUS[failure]
+    body = status_body(code, message, hop=hop, request_id=request_id, failure=failure)
+    head, body = _response(code, "application/json", body, request_id, 0, close=False)
+    return b"%b%b: %b\r\n\r\n" % (head[:-2], FAILURE_HEADER, failure.value.encode()), body
 
 
 def text_response(

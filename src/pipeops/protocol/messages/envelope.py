@@ -32,7 +32,17 @@ class Envelope(msgspec.Struct, frozen=True):
     type: str
     request_id: str | None
     payload: msgspec.Raw
-    timestamp: datetime | None
+    time: msgspec.Raw | None = None
+
+    @property
+    def timestamp(self) -> datetime | None:
+        """When the peer says it was sent; None if it does not, or without a zone. Nothing depends on it."""
+        if self.time is None:
+            return None
+        try:
+            return _TIME.decode(self.time)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
 
     def decode(self, kind: builtins.type[P]) -> P:
         """Decode the payload as `kind`. Raises `MessageRejected`."""
@@ -94,7 +104,7 @@ def decode(
         kind,
         _text(wire, "request_id", MAX_REQUEST_ID) or None,
         _payload(wire),
-        _time(wire),
+        wire.get("timestamp"),
     )
 
 
@@ -109,7 +119,7 @@ def _decode_exact(body: bytes) -> Envelope | None:
         return None
     if bytes(memoryview(found.payload)[:1]) != b"{":
         return None
-    return Envelope(kind, request_id, found.payload, _time({"timestamp": found.timestamp}))
+    return Envelope(kind, request_id, found.payload, found.timestamp)
 
 
 def encode(
@@ -142,7 +152,9 @@ def format_time(moment: datetime) -> str:
     """
     if moment.tzinfo is None:
         raise LocalProtocolError("a timestamp needs a time zone")
-    text = moment.astimezone(UTC).isoformat()[: -len("+00:00")]
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    text = moment.isoformat()[: -len("+00:00")]
     return (text.rstrip("0") if moment.microsecond else text) + "Z"
 
 
@@ -186,13 +198,3 @@ def _payload(wire: dict[str, msgspec.Raw]) -> msgspec.Raw:
     if not start.startswith(b"{"):
         raise MessageRejected("its payload is not an object")
     return raw
-
-
-def _time(wire: dict[str, msgspec.Raw]) -> datetime | None:
-    raw = wire.get("timestamp")
-    if raw is None:
-        return None
-    try:
-        return _TIME.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None

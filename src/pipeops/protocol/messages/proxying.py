@@ -50,26 +50,26 @@ class ProxyRequestPayload(Payload, frozen=True, kw_only=True):
     timeout: int | UnsetType = UNSET
 
 
-class ProxyRequest(msgspec.Struct, frozen=True, kw_only=True):
+class ProxyRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A received request with aliases, defaults and encodings resolved."""
 
     method: str
     path: str
     query: str
     headers: HeaderMap
-    body: bytes
-    streamed_body: bool
-    body_follows: bool
-    streamed_response: bool
-    scheme: str
-    deadline: datetime | None
+    body: bytes = b""
+    streamed_body: bool = False
+    body_follows: bool = False
+    streamed_response: bool = False
+    scheme: str = ""
+    deadline: datetime | None = None
     #: Seconds; `None` if the control plane set none.
-    timeout: float | None
-    is_websocket: bool
-    protocol: str
-    namespace: str
-    service_name: str
-    service_port: int
+    timeout: float | None = None
+    is_websocket: bool = False
+    protocol: str = ""
+    namespace: str = ""
+    service_name: str = ""
+    service_port: int = 0
 
     def __repr__(self) -> str:
         """Leave out headers and body: they hold credentials."""
@@ -155,12 +155,47 @@ class ProxyCancel(Payload, frozen=True, kw_only=True):
     TYPE: ClassVar[str] = "proxy_cancel"
 
 
+class _UsualRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What nearly all requests consist of; anything else, right or wrong, goes the long way."""
+
+    method: str
+    path: str
+    query: str = ""
+    headers: HeaderMap = msgspec.field(default_factory=dict)
+    use_streaming: bool = False
+    supports_response_streaming: bool = False
+
+
+_USUAL: Final = msgspec.json.Decoder(_UsualRequest)
+
+
+def _usual_request(payload: msgspec.Raw | bytes) -> ProxyRequest | None:
+    try:
+        usual = _USUAL.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    headers = usual.headers
+    if len(headers) > MAX_HEADERS or not all(headers.values()):
+        return None
+    return ProxyRequest(
+        method=usual.method.upper() or "GET",
+        path=usual.path,
+        query=usual.query,
+        headers=headers,
+        streamed_body=usual.use_streaming,
+        streamed_response=usual.supports_response_streaming,
+    )
+
+
 def parse_request(payload: msgspec.Raw | bytes, *, max_body: int = MAX_BODY) -> ProxyRequest:
     """Read a `proxy_request` payload. Keys of the wrong type count as absent.
 
     Raises:
         MessageRejected: not an object, or a body that is broken or larger than `max_body`.
     """
+    usual = _usual_request(payload)
+    if usual is not None:
+        return usual
     try:
         keys = _ANY.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -133,7 +133,7 @@ class FakeRegistry:
             raise RouteRefused("it is another cluster's", status=409)
         self.routes[route.key] = route
 
-    async def unregister(self, host: str, around: Circumstances, last: RouteSpec | None) -> None:
+    async def unregister(self, host: str, around: Circumstances) -> None:
         self._call("unregister", host)
         assert host not in self.foreign, "a host of another cluster was withdrawn"
         self.routes = {key: route for key, route in self.routes.items() if key.host != host}

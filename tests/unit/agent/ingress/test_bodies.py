@@ -131,15 +131,8 @@ def test_a_route_of_gateway_api_says_what_it_is() -> None:
     assert json.loads(sync_body([other], TUNNEL))["ingresses"][0]["kind"] == "HTTPRoute"
 
 
-def test_unregister_says_more_than_the_host_where_more_is_known() -> None:
-    assert json.loads(unregister_body("a.test", TUNNEL, None)) == {
+def test_unregister_names_the_whole_host_and_whose_it_is() -> None:
+    assert json.loads(unregister_body("a.test", TUNNEL)) == {
         "hostname": "a.test",
         "cluster_uuid": "c-1",
-    }
-    assert json.loads(unregister_body("a.test", TUNNEL, spec())) == {
-        "hostname": "a.test",
-        "cluster_uuid": "c-1",
-        "path": "/",
-        "ingress_name": "web",
-        "namespace": "shop",
     }

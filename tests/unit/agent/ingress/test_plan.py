@@ -17,8 +17,10 @@ A, AX, B, A81 = spec(), spec(at="/x"), spec("b.test", source="b"), spec(port=81)
 MANY = [spec(f"h{number}.test", source=f"s{number}") for number in range(MOST_SINGLE + 1)]
 
 
-def plan(desired: Any, acked: Any, *, refused: Any = None, hosts: Any = None, **more: Any) -> Plan:
-    known = set(acked)
+def plan(
+    desired: Any, acked: Any, *, refused: Any = None, hosts: Any = None, told: Any = (), **more: Any
+) -> Plan:
+    known = {*acked, *told}
     more = {"sync_due": False, "single": False, **more}
     hosts = {key.host for key in acked} if hosts is None else hosts
     return next_calls(desired, acked, refused or {}, known, hosts, **more)
@@ -53,6 +55,13 @@ def test_what_was_refused_is_not_asked_for_again() -> None:
     refused = {A.key: Refusal(A, "no")}
     assert plan(by_key(A), {}, refused=refused) == Plan()
     assert plan(by_key(A81), {}, refused=refused) == Plan(registers=(A81,))
+
+
+def test_a_refused_route_that_is_not_wanted_any_more_is_left_out_of_everything() -> None:
+    """Its registry may wait for a proof; and a host of another cluster must not be withdrawn."""
+    assert plan(by_key(A), by_key(A), told=[B.key]) == Plan(sync=True)
+    assert plan(by_key(A), by_key(A), told=[B.key], single=True) == Plan()
+    assert plan(by_key(A), {}, told=[A.key, AX.key], hosts=set(), single=True).withdrawals == ()
 
 
 def test_hosts_of_an_earlier_run_are_withdrawn() -> None:

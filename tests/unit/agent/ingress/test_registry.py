@@ -49,7 +49,7 @@ async def test_each_call_has_its_path() -> None:
     http = Http(OK)
     await http.client.register(spec(), AROUND)
     await http.client.sync([spec()], AROUND)
-    await http.client.unregister("a.test", AROUND, None)
+    await http.client.unregister("a.test", AROUND)
     assert http.asked == [("POST", REGISTER), ("POST", SYNC), ("POST", UNREGISTER)]
     observed = http.observed
     assert (observed.calls, observed.syncs, observed.retries, observed.failures) == (3, 1, 0, 0)
@@ -122,7 +122,7 @@ async def test_what_will_not_pass_is_given_up_at_once(status: int, call: str, er
 
 
 async def test_to_withdraw_what_is_not_there_is_no_error() -> None:
-    await Http(HttpAnswer(404, b"")).client.unregister("a.test", AROUND, None)
+    await Http(HttpAnswer(404, b"")).client.unregister("a.test", AROUND)
 
 
 @pytest.mark.parametrize(
@@ -133,10 +133,13 @@ async def test_to_withdraw_what_is_not_there_is_no_error() -> None:
         (b"[]", []),
         (b'{"rejected": null}', []),
         (
-            b'{"rejected": [{"hostname": "A.test", "reason": "taken"}]}',
-            [Rejection("a.test", "taken")],
+            b'{"rejected": [{"host": "A.test", "path": "", "reason": "taken", "error": "no", "hint": "x"}]}',
+            [Rejection("a.test", "no; x")],
         ),
-        (b'{"rejected": [{"host": "a.test", "error": "no"}], "x": 1}', [Rejection("a.test", "no")]),
+        (
+            b'{"rejected": [{"host": "a.test", "path": "/x", "reason": "invalid"}], "routes": 1}',
+            [Rejection("a.test", "invalid", "/x")],
+        ),
         (b"\xff", []),
         (b"[" * 100_000, []),
     ],

@@ -14,6 +14,8 @@ from pipeops.agent.ingress.sync import AGAIN_SECONDS, IngressSync, SyncSettings
 from pipeops.agent.ingress.watcher import INGRESSES, SERVICES
 from pipeops.agent.ingress_settings import ServiceName
 from pipeops.agent.observed.routes import RoutesObserved
+from pipeops.agent.services.access import PublishedServices
+from pipeops.agent.targets import ServiceTarget
 from pipeops.kube.errors import status_error
 from tests.unit.agent.ingress.cluster import Cluster, ingress, service
 from tests.unit.agent.ingress.making import FakeRegistry, spec
@@ -55,6 +57,7 @@ class World:
         self.line = Line()
         self.lead = Lead()
         self.memory = Memory(*hosts)
+        self.offer = PublishedServices()
         self.observed = RoutesObserved()
         self.now = 0.0
         self.sleeping: list[tuple[float, asyncio.Event]] = []
@@ -64,6 +67,7 @@ class World:
             self.line,
             self.lead,
             self.memory,
+            self.offer,
             settings,
             observed=self.observed,
             rng=random.Random(1),
@@ -162,9 +166,11 @@ async def test_another_replica_takes_over_without_a_gap() -> None:
     async with world() as w:
         w.lead.become(False)
         await w.rest()
-        assert (w.hosts, w.observed.active, w.observed.rows()) == (["a.test"], False, ())
-        w.cluster.put(INGRESSES, ingress("b", "b.test"))
+        assert (w.hosts, w.observed.active) == (["a.test"], False)
+        w.cluster.put(INGRESSES, ingress("b", "b.test", port=81))
         await w.rest()
+        # It serves what the other replica publishes.
+        assert ServiceTarget("web", "shop", 81) in w.offer
         assert w.registry.names() == ["sync"]
         w.lead.become(True)
         await w.rest()
@@ -179,6 +185,15 @@ async def test_switched_off_everything_is_withdrawn_and_nothing_else_happens() -
         await w.pass_time(3)
         assert w.registry.calls == [("sync", 0), ("unregister", "a.test"), ("unregister", "b.test")]
         assert (w.memory.kept, w.cluster.asked, w.observed.active) == (set(), [], False)
+        assert len(w.offer) == 0
+
+
+async def test_the_services_of_published_routes_may_be_reached_and_no_others() -> None:
+    async with world() as w:
+        assert ServiceTarget("web", "shop", 80) in w.offer
+        w.cluster.delete(INGRESSES, "a")
+        await w.rest()
+        assert len(w.offer) == 0
 
 
 async def test_a_refresh_is_one_call_every_few_hours() -> None:

@@ -45,6 +45,29 @@ def test_a_full_socket_keeps_the_order_and_says_when_it_is_empty() -> None:
     assert [base64.b64decode(data) for data in chunks] == [b"a", b"b"]
 
 
+def test_a_whole_answer_is_told_in_order_also_when_the_socket_fills_in_the_middle() -> None:
+    for room in (0, 1, 2, None):
+        lane, budget = Lane(), Budget(100)
+        lane.pause_after = room
+        lane.is_paused = room == 0
+        answer, outbox, drained = streamed(lane, budget)
+        assert answer.take_whole(HEAD, b"body") is (room is None)
+        lane.is_paused, lane.pause_after = False, None
+        outbox.resume()
+        assert drained == ([] if room is None else ["drained"])
+        assert budget.taken == 0
+        assert [kind.removeprefix("proxy_response_") for kind in lane.kinds()] == [
+            "header", "chunk", "end",
+        ]  # fmt: skip
+
+
+def test_a_whole_answer_without_a_body_has_no_chunk() -> None:
+    lane = Lane()
+    answer, _, _ = streamed(lane, Budget(100))
+    assert answer.take_whole(HEAD, b"")
+    assert lane.kinds() == ["proxy_response_header", "proxy_response_end"]
+
+
 def test_a_streamed_answer_beyond_the_budget_is_refused() -> None:
     lane, budget = Lane(), Budget(10)
     lane.is_paused = True

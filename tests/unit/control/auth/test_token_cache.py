@@ -88,3 +88,13 @@ def test_postponing_needs_a_recent_confirmation():
     assert cache.postpone(b"k", confirmed_since=100.0, until=170.0) is grant
     assert cache.accepted(b"k", now=165.0) is grant
     assert cache.postpone(b"other", confirmed_since=0.0, until=1.0) is None
+
+
+def test_a_revoked_token_that_nobody_shows_again_is_forgotten():
+    cache = TokenCache(3)
+    cache.accept(b"k", Revocable("t", None), now=0.0, check_at=60.0)
+    cache.accept(b"other", Revocable("other", None), now=0.0, check_at=60.0)
+    assert len(cache) == 2
+    assert cache.revoke("t") is not None
+    assert len(cache) == 1
+    assert cache.accepted(b"other", now=1.0) is not None

@@ -1,5 +1,7 @@
 """Who is connected: instances live side by side, newer epochs replace older ones, lanes belong to secrets."""
 
+import gc
+import weakref
 from typing import Any
 
 from pipeops.control.sessions.registry import (
@@ -232,3 +234,18 @@ def test_an_announced_end_costs_nothing_but_a_bounded_text_of_a_live_stream() ->
     lane.link.session = None
     lane.keep_end(StreamEnd(stream=1, code="x"))
     assert lane.take_end(1) is None
+
+
+def test_a_lost_lane_is_not_kept_because_it_was_chosen() -> None:
+    sessions, link = registry(), FakeLink()
+    lane = sessions.attach(instance(), link)
+    assert lane is not None
+    assert lane.instance.best_lane(0.0) is lane
+    kept = weakref.ref(link)
+    gc.disable()
+    try:
+        sessions.detach(lane)
+        del lane, link
+        assert kept() is None
+    finally:
+        gc.enable()

@@ -3,8 +3,8 @@
 import ssl
 from typing import Any, ClassVar
 
-from pipeops.agent import services as module
-from pipeops.agent.services import ServiceRoutes, in_cluster_tls
+from pipeops.agent.services import routes as module
+from pipeops.agent.services.routes import ServiceRoutes, in_cluster_tls
 from pipeops.agent.targets import ServiceTarget
 from pipeops.protocol.exchange.status import Hop
 from pipeops.runtime.tasks import OnError, TaskScope
@@ -14,6 +14,8 @@ from tests.unit.agent.l4.networks import resolver
 
 class Exchange:
     """Its own stream."""
+
+    upgrade = False
 
     def __init__(self) -> None:
         self.sink: Any = None
@@ -32,31 +34,32 @@ class Pool:
 
     made: ClassVar[list["Pool"]] = []
 
-    def __init__(self, address: Any, scope: Any, *, limits: Any = None) -> None:
+    def __init__(self, address: Any, scope: Any, *, limits: Any, read_buffer: Any) -> None:
         self.address = address()
+        self.limits = limits
         self.requests: list[tuple[str, bytes]] = []
         self.body = b""
-        self.dropped = 0
+        self.retired = 0
         Pool.made.append(self)
 
-    def send(self, exchange: Any, request: bytes) -> None:
+    def send(self, exchange: Any, request: bytes, elsewhere: Any) -> None:
         self.requests.append(("send", request))
         exchange.sink = self
 
-    def dial(self, exchange: Any, request: bytes) -> None:
+    def dial(self, exchange: Any, request: bytes, elsewhere: Any) -> None:
         self.requests.append(("dial", request))
         exchange.sink = self
 
     def on_data(self, data: memoryview, fin: bool) -> None:
         self.body += bytes(data)
 
-    def drop_idle(self) -> None:
-        self.dropped += 1
+    def retire(self) -> None:
+        self.retired += 1
 
 
 def routes(scope: TaskScope, monkeypatch) -> ServiceRoutes:
     Pool.made = []
-    monkeypatch.setattr(module, "UpstreamPool", Pool)
+    monkeypatch.setattr(module, "ServicePool", Pool)
     return ServiceRoutes(resolver(), scope)
 
 
@@ -107,4 +110,4 @@ async def test_pools_are_bounded(monkeypatch) -> None:
         for port in (80, 81):
             made.to(ServiceTarget("web", "shop", port), tls=False).send(Exchange(), b"x")  # type: ignore[arg-type]
             await turns()
-        assert [pool.dropped for pool in Pool.made] == [1, 0]
+        assert [pool.retired for pool in Pool.made] == [1, 0]

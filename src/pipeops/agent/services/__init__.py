@@ -1,0 +1,1 @@
+"""HTTP to Services of the cluster: which may be reached, how their ports speak, and the connections to them."""

@@ -1,0 +1,94 @@
+"""ServiceAccess: which Services may be reached through the tunnel; unless the cluster offers one, it may not."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pipeops.agent.policy.guard import KUBERNETES, PolicyGuard, PolicyRefused
+from pipeops.agent.policy.rules import Patterns
+from pipeops.agent.targets import NoSystemServices, ServiceTarget, TargetRefused
+
+
+@dataclass(slots=True)
+class PublishedServices:
+    """Service ports that objects of the cluster offer to the outside; whoever reads those objects fills it.
+
+    `replace` is called with all there are, so that what is withdrawn is refused from the next request on.
+    """
+
+    _ports: frozenset[ServiceTarget] = field(default_factory=frozenset)
+
+    def replace(self, ports: Iterable[ServiceTarget]) -> None:
+        """Offer these, and no others."""
+        self._ports = frozenset(ports)
+
+    def __contains__(self, target: ServiceTarget) -> bool:
+        return target in self._ports
+
+    def __len__(self) -> int:
+        return len(self._ports)
+
+
+class AllowedServices:
+    """What the operator lists under `services.allow`: `namespace/name:port`, with `*` for any text."""
+
+    def __init__(self, listed: Sequence[str] = ()) -> None:
+        """`listed` as `service_list` read it."""
+        # A namespace that is spelt out is meant, one that a `*` happens to cover is not.
+        spelt = [text for text in listed if "*" not in text.partition("/")[0]]
+        self._all = Patterns(listed or ["/"])
+        self._spelt = Patterns(spelt or ["/"])
+
+    def __contains__(self, target: ServiceTarget) -> bool:
+        return self._all.match(_written(target))
+
+    def spells_out(self, target: ServiceTarget) -> bool:
+        """Whether an entry that names the namespace in full covers it."""
+        return self._spelt.match(_written(target))
+
+
+def _written(target: ServiceTarget) -> str:
+    return f"{target.namespace}/{target.name}:{target.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccess:
+    """ServiceRule: default deny. The cluster's policy can only take away from what is offered.
+
+    Attributes:
+        kube_api: `kubernetes.default` is a target like others; only raw streams, in which nobody adds a credential, may have it.
+        open: everything but system namespaces is offered (PipeOps control planes; decision record 0008).
+    """
+
+    published: PublishedServices
+    allowed: AllowedServices
+    guard: PolicyGuard | None = None
+    kube_api: bool = False
+    open: bool = False
+
+    def check(self, target: ServiceTarget) -> None:
+        """ServiceRule."""
+        is_api = (target.namespace, target.name) == KUBERNETES
+        if is_api and not self.kube_api:
+            raise TargetRefused(
+                "the Kubernetes API is not a Service for applications; send requests for it as its user"
+            )
+        listed = self._check_policy(target)
+        if target in self.published or self.allowed.spells_out(target):
+            return
+        NoSystemServices().check(target)
+        if listed or self.open or target in self.allowed:
+            return
+        raise TargetRefused(
+            f"the cluster does not offer {target} through the tunnel: no Ingress or route names it, and it is not"
+            " listed under services.allow of the agent"
+        )
+
+    def _check_policy(self, target: ServiceTarget) -> bool:
+        """Whether the cluster's policy lists the Service."""
+        if self.guard is None:
+            return False
+        try:
+            self.guard.check_dial(f"{target.name}.{target.namespace}", target.port)
+        except PolicyRefused as refusal:
+            raise TargetRefused(str(refusal)) from refusal
+        return self.guard.policy.services is not None

@@ -1,0 +1,126 @@
+"""ServiceExchange: one tunnelled request to a Service, from its head to the end of its answer."""
+
+import asyncio
+from typing import Protocol
+
+from pipeops.agent.proxy.failure import StreamFailure
+from pipeops.agent.proxy.pool import API_SERVER
+from pipeops.agent.services.request import ServiceRequest
+from pipeops.agent.targets import ServiceTarget, TargetRefused
+from pipeops.protocol.exchange.native import HeadFlag, StreamHead
+from pipeops.protocol.exchange.service_failure import STATUS, ServiceFailure
+from pipeops.protocol.exchange.status import Hop
+from pipeops.protocol.mux.stream import Stream
+
+_CLOSE_DELIMITED = int(HeadFlag.CLOSE_DELIMITED)
+#: What connections and pools mean by the codes they fail with, once connected.
+_BY_CODE = {
+    400: ServiceFailure.BAD_REQUEST,
+    403: ServiceFailure.REFUSED,
+    503: ServiceFailure.OVERLOADED,
+    504: ServiceFailure.UPSTREAM_TIMEOUT,
+}
+
+
+class Way(Protocol):
+    """How a request gets to its Service."""
+
+    def again(self, exchange: "ServiceExchange") -> None:
+        """Send the request on a new connection: the one it was sent on died."""
+
+
+class ServiceExchange:
+    """An `Exchange`: what the connection needs to know of the request, and how it fails."""
+
+    __slots__ = (
+        "_failure",
+        "_may_repeat",
+        "_timer",
+        "_way",
+        "body_left",
+        "close_delimited",
+        "replay",
+        "request",
+        "stream",
+        "target",
+        "to_head_request",
+        "upgrade",
+    )
+
+    def __init__(
+        self,
+        failure: StreamFailure,
+        head: StreamHead,
+        target: ServiceTarget,
+        request: ServiceRequest,
+    ) -> None:
+        self._failure = failure
+        self._timer: asyncio.TimerHandle | None = None
+        self._way: Way | None = None
+        self._may_repeat = request.repeatable
+        self.stream: Stream = failure.stream
+        self.target = target
+        self.request = request
+        self.to_head_request = request.method == b"HEAD"
+        self.upgrade = request.upgrade
+        self.close_delimited = head.flags & _CLOSE_DELIMITED != 0
+        self.body_left = request.length
+        self.replay: bytes | None = None
+
+    def begin(self, way: Way, timer: asyncio.TimerHandle | None) -> None:
+        """It is on its way; `timer` gives it up."""
+        self._way = way
+        self._timer = timer
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will be answered."""
+        return self.stream.closed or self.stream.local_finished
+
+    # -- Exchange --------------------------------------------------------------------------
+
+    def failed(self, code: int, message: str, hop: Hop) -> None:
+        """Exchange: a connection gave up."""
+        reason = _BY_CODE.get(code, ServiceFailure.BROKEN_ANSWER)
+        self.fail(reason, message, Hop.SERVICE if hop is Hop.KUBE_API else hop)
+
+    def retry(self) -> bool:
+        """Exchange: once more, if the method allows it and nothing of a body has been sent."""
+        if not self._may_repeat or self._way is None:
+            return False
+        self._may_repeat = False
+        self._way.again(self)
+        return True
+
+    def status(self, code: int) -> None:
+        """Exchange: the Service answered; what it says of credentials is between it and the client."""
+        self._failure.head_sent = True
+
+    # -- ends ------------------------------------------------------------------------------
+
+    def refused(self, refusal: TargetRefused) -> None:
+        """There is nothing to connect to."""
+        self.fail(refusal.failure, str(refusal))
+
+    def unreachable(self, code: int, message: str) -> None:
+        """No address answers; nothing was sent."""
+        late = code == STATUS[ServiceFailure.CONNECT_TIMEOUT]
+        reason = ServiceFailure.CONNECT_TIMEOUT if late else ServiceFailure.UNREACHABLE
+        self.fail(reason, message)
+
+    def fail(self, reason: ServiceFailure, message: str, hop: Hop = Hop.SERVICE) -> None:
+        """End with this failure."""
+        if self._timer is not None:
+            self._timer.cancel()
+        said = message.replace(API_SERVER, f"the service {self.target}")
+        self._failure.fail_service(reason, said, hop)
+
+    def out_of_time(self, seconds: float) -> None:
+        """The deadline has passed: stop the Service's work, tell the client if there is still one."""
+        if self.over:
+            return
+        self.stream.sink.on_reset()
+        self.fail(
+            ServiceFailure.UPSTREAM_TIMEOUT,
+            f"the service {self.target} gave no complete answer within {seconds:g} s",
+        )

@@ -1,0 +1,54 @@
+"""ServicePool: the HTTP/1.1 connections to one address of a Service."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from pipeops.agent.proxy.pool import Address, Elsewhere, PoolLimits, UpstreamPool
+from pipeops.agent.proxy.upstream import Exchange, UpstreamConnection
+from pipeops.http1.read_buffer import ReadBuffer
+from pipeops.runtime.tasks import TaskScope
+
+
+class Connections(Protocol):
+    """The connections to one address, whatever they speak."""
+
+    def send(self, exchange: Exchange, request: bytes, elsewhere: Elsewhere | None = None) -> None:
+        """Send a request on a connection that is there, or dial one."""
+
+    def dial(self, exchange: Exchange, request: bytes, elsewhere: Elsewhere | None = None) -> None:
+        """Send a request on a new connection."""
+
+    def sweep(self, now: float) -> None:
+        """Close what is idle for too long, give up on answers that do not come."""
+
+    def retire(self) -> None:
+        """Take no more; what is under way ends by itself."""
+
+
+class ServicePool(UpstreamPool):
+    """An UpstreamPool that can be given up while requests are under way."""
+
+    remedy = "check the Service's certificate, its appProtocol, and services.ca_file of the agent"
+
+    def __init__(
+        self,
+        address: Callable[[], Address],
+        scope: TaskScope,
+        *,
+        limits: PoolLimits,
+        read_buffer: ReadBuffer,
+    ) -> None:
+        super().__init__(address, scope, limits=limits, read_buffer=read_buffer)
+        self._retired = False
+
+    def released(self, connection: UpstreamConnection) -> None:
+        """UpstreamPool: a pool that nobody sweeps any more keeps nothing."""
+        if self._retired:
+            connection.close()
+        else:
+            super().released(connection)
+
+    def retire(self) -> None:
+        """Connections."""
+        self._retired = True
+        self.drop_idle()

@@ -1,0 +1,67 @@
+"""ServiceHttpProxy: a tunnelled request becomes a request to a Service, with the client's credentials and no other."""
+
+import asyncio
+from collections.abc import Callable
+
+from pipeops.agent.proxy.failure import StreamFailure
+from pipeops.agent.services.exchange import ServiceExchange
+from pipeops.agent.services.request import read_request
+from pipeops.agent.services.routes import ServiceRoutes
+from pipeops.agent.targets import ServiceTarget, TargetRefused, check_names
+from pipeops.http1.head import HeadError
+from pipeops.protocol.exchange.native import StreamHead
+from pipeops.protocol.exchange.opening import read_service
+from pipeops.protocol.exchange.service_failure import ServiceFailure
+from pipeops.protocol.exchange.status import Hop
+
+MAX_DEADLINE = 24 * 3600.0  # seconds; longer ones are cut
+
+
+class ServiceHttpProxy:
+    """The StreamHandler of SERVICE_HTTP. This is not the Kubernetes API: the agent adds no credential and no identity."""
+
+    def __init__(
+        self, routes: ServiceRoutes, *, call_later: Callable[..., asyncio.TimerHandle]
+    ) -> None:
+        """`routes` decides which Services there are; `call_later` is the loop's."""
+        self._routes = routes
+        self._call_later = call_later
+
+    def start(
+        self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
+    ) -> None:
+        """StreamHandler: check, then connect."""
+        named = read_service(head.target.decode("latin-1"))
+        if named is None:
+            _fail(failure, ServiceFailure.BAD_REQUEST, "the target is no name.namespace:port")
+            return
+        target = ServiceTarget(*named)
+        try:
+            check_names(target)
+            self._routes.check(target)
+            request = read_request(head, host=self._routes.host(target))
+        except TargetRefused as refusal:
+            reason = ServiceFailure.BAD_REQUEST if refusal.status == 400 else ServiceFailure.REFUSED
+            _fail(failure, reason, str(refusal))
+            return
+        except HeadError as error:
+            _fail(
+                failure, ServiceFailure.BAD_REQUEST, f"the agent cannot use this request: {error}"
+            )
+            return
+        size = len(body)
+        if request.length >= 0 and (size > request.length or (fin and size != request.length)):
+            _fail(
+                failure, ServiceFailure.BAD_REQUEST, "the request body is not as long as declared"
+            )
+            return
+        exchange = ServiceExchange(failure, head, target, request)
+        timer = None
+        if head.deadline_ms:
+            seconds = min(head.deadline_ms / 1000, MAX_DEADLINE)
+            timer = self._call_later(seconds, exchange.out_of_time, seconds)
+        self._routes.carry(exchange, timer, bytes(body), fin=fin)
+
+
+def _fail(failure: StreamFailure, reason: ServiceFailure, message: str) -> None:
+    failure.fail_service(reason, message, Hop.AGENT)

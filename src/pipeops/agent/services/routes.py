@@ -1,0 +1,270 @@
+"""ServiceRoutes: from a Service's name to connections to its addresses, which are checked before they are dialled."""
+
+import asyncio
+import ssl
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from pipeops.agent.proxy.pool import Address, PoolLimits, Waiting
+from pipeops.agent.proxy.upstream import Exchange
+from pipeops.agent.services.exchange import ServiceExchange
+from pipeops.agent.services.pool import Connections, ServicePool
+from pipeops.agent.services.speech import Speech, speech_of
+from pipeops.agent.targets import Endpoint, ServiceTarget, TargetRefused, TargetResolver
+from pipeops.http1.read_buffer import ReadBuffer
+from pipeops.protocol.exchange.status import Hop
+from pipeops.runtime.tasks import ScopeClosedError, TaskScope, TooManyTasksError
+
+MAX_POOLS: Final = 256
+MAX_IDLE: Final = 32  # connections kept per address
+CONNECT_TIMEOUT: Final = (
+    5.0  # seconds per address; within a cluster a connection takes milliseconds
+)
+MAX_TRIES: Final = 3  # addresses per request
+DOWN_FOR: Final = 5.0  # seconds that an address which did not answer comes last
+MAX_DOWN: Final = 512
+SWEEP_INTERVAL: Final = 5.0
+
+
+def in_cluster_tls() -> ssl.SSLContext:
+    """TLS to a Service: encrypted, its certificate not verified, since Services sign their own (as the Go agent)."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class ServiceRoutes:
+    """Owner of the pools; a Service of the process whose `run` sweeps them.
+
+    Attributes:
+        resolver: for requests of the PipeOps dialect.
+        wire: for requests of our own control plane, whose rule is stricter.
+    """
+
+    def __init__(
+        self,
+        resolver: TargetResolver,
+        scope: TaskScope,
+        *,
+        limits: PoolLimits | None = None,
+        wire: TargetResolver | None = None,
+    ) -> None:
+        limits = limits or PoolLimits()
+        self.resolver = resolver
+        self.wire = wire or resolver
+        self._scope = scope
+        self._limits = replace(
+            limits,
+            connect_timeout=min(limits.connect_timeout, CONNECT_TIMEOUT),
+            max_idle=min(limits.max_idle, MAX_IDLE),
+        )
+        self._pools: OrderedDict[tuple[Endpoint, Speech], Connections] = OrderedDict()
+        self._tls: ssl.SSLContext | None = None
+        self._down: OrderedDict[Endpoint, float] = OrderedDict()
+        self._turn = 0
+        self._buffer: ReadBuffer | None = None
+
+    @property
+    def name(self) -> str:
+        """Service: shown in logs."""
+        return "service connections"
+
+    def to(self, target: ServiceTarget, *, tls: bool) -> "ServiceRoute":
+        """A way to one Service, for one request of the PipeOps dialect."""
+        return ServiceRoute(self, self.resolver, target, Speech(tls))
+
+    # -- native dialect --------------------------------------------------------------------
+
+    def check(self, target: ServiceTarget) -> None:
+        """Whether our own control plane may have it. Raises `TargetRefused`."""
+        self.wire.rule.check(target)
+
+    def host(self, target: ServiceTarget) -> bytes:
+        """Host for requests that name none."""
+        return f"{target.name}.{target.namespace}.svc.{self.wire.domain}:{target.port}".encode()
+
+    def carry(
+        self,
+        exchange: ServiceExchange,
+        timer: asyncio.TimerHandle | None,
+        body: bytes,
+        *,
+        fin: bool,
+    ) -> None:
+        """Send a request of our own control plane; `body` is what has come of its body."""
+        way = ServiceRoute(self, self.wire, exchange.target, None)
+        exchange.begin(way, timer)
+        waiting = Waiting(exchange, b"")
+        exchange.stream.sink = waiting
+        if body or (fin and exchange.body_left):
+            waiting.on_data(memoryview(body), fin)
+        way.start(waiting)
+
+    # -- addresses -------------------------------------------------------------------------
+
+    async def find(
+        self, resolver: TargetResolver, target: ServiceTarget
+    ) -> tuple[tuple[Endpoint, ...], Speech]:
+        """Where a Service is and what it speaks. Raises `TargetRefused`."""
+        return await resolver.resolve_all(target), speech_of("", "", target.port)
+
+    def ordered(self, endpoints: tuple[Endpoint, ...]) -> list[Endpoint]:
+        """All addresses, each first in its turn, those that lately did not answer last."""
+        self._turn += 1
+        cut = self._turn % len(endpoints)
+        turned = [*endpoints[cut:], *endpoints[:cut]]
+        if not self._down:
+            return turned
+        now = self.resolver.now()
+        return sorted(turned, key=lambda endpoint: self._down.get(endpoint, 0.0) > now)
+
+    def is_down(self, endpoint: Endpoint) -> None:
+        """It could not be reached."""
+        self._down.pop(endpoint, None)
+        if len(self._down) >= MAX_DOWN:
+            self._down.popitem(last=False)
+        self._down[endpoint] = self.resolver.now() + DOWN_FOR
+
+    def spawn(self, coroutine: Any, exchange: Exchange) -> None:
+        """Run a look-up; the exchange hears if there are too many."""
+        try:
+            self._scope.spawn(coroutine, name="resolve")
+        except (TooManyTasksError, ScopeClosedError):
+            coroutine.close()
+            exchange.failed(503, "the agent has too many requests under way", Hop.AGENT)
+
+    def pool(self, endpoint: Endpoint, speech: Speech) -> Connections:
+        """The connections to an address."""
+        key = (endpoint, speech)
+        pool = self._pools.get(key)
+        if pool is None:
+            while len(self._pools) >= MAX_POOLS:
+                _, oldest = self._pools.popitem(last=False)
+                oldest.retire()
+            pool = self._pools[key] = self._new_pool(endpoint, speech)
+        self._pools.move_to_end(key)
+        return pool
+
+    def _new_pool(self, endpoint: Endpoint, speech: Speech) -> Connections:
+        context = None
+        if speech.tls:
+            context = self._tls = self._tls or in_cluster_tls()
+        self._buffer = self._buffer or ReadBuffer()
+        address = Address(endpoint.host, endpoint.port, context, None)
+        return ServicePool(
+            lambda: address, self._scope, limits=self._limits, read_buffer=self._buffer
+        )
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Service: sweep until cancelled, then close what is idle."""
+        ready()
+        try:
+            while True:
+                await asyncio.sleep(SWEEP_INTERVAL)
+                now = asyncio.get_running_loop().time()
+                for pool in list(self._pools.values()):
+                    pool.sweep(now)
+        finally:
+            for pool in self._pools.values():
+                pool.retire()
+
+
+class ServiceRoute:
+    """The way of one request to a Service: look up, then one address after the other until one takes it.
+
+    For the PipeOps dialect it is the `Pool` of an exchange, for the native one its `Way`; for both the `Elsewhere` of what found no connection.
+    """
+
+    __slots__ = (
+        "_fresh",
+        "_left",
+        "_resolver",
+        "_routes",
+        "_speech",
+        "_target",
+        "_tries",
+        "_wanted",
+    )
+
+    def __init__(
+        self,
+        routes: ServiceRoutes,
+        resolver: TargetResolver,
+        target: ServiceTarget,
+        wanted: Speech | None,
+    ) -> None:
+        """`wanted`: what to speak whatever the port says."""
+        self._routes = routes
+        self._resolver = resolver
+        self._target = target
+        self._wanted = wanted
+        self._speech = wanted or Speech()
+        self._left: list[Endpoint] = []
+        self._tries = 0
+        self._fresh = False
+
+    def send(self, exchange: Exchange, request: bytes) -> None:
+        """Pool: on a free connection, or a new one."""
+        waiting = Waiting(exchange, request)
+        exchange.stream.sink = waiting
+        self.start(waiting)
+
+    def dial(self, exchange: Exchange, request: bytes) -> None:
+        """Pool: on a new connection."""
+        self._fresh = True
+        self.send(exchange, request)
+
+    def again(self, exchange: ServiceExchange) -> None:
+        """Way: on a new connection, which is not closing already."""
+        self.dial(exchange, b"")
+
+    def start(self, waiting: Waiting) -> None:
+        """Look up the Service, then connect; `waiting` keeps the body meanwhile."""
+        self._routes.spawn(self._look_up(waiting), waiting.exchange)
+
+    async def _look_up(self, waiting: Waiting) -> None:
+        try:
+            endpoints, speech = await self._routes.find(self._resolver, self._target)
+        except TargetRefused as refusal:
+            if waiting.cancelled:
+                return
+            exchange = waiting.exchange
+            if isinstance(exchange, ServiceExchange):
+                exchange.refused(refusal)
+            else:
+                exchange.failed(refusal.status, str(refusal), Hop.SERVICE)
+            return
+        if not waiting.cancelled:
+            self._speech = self._wanted or speech
+            self._left = self._routes.ordered(endpoints)
+            self._next(waiting)
+
+    def _next(self, waiting: Waiting) -> None:
+        """Hand the request, and what has come of its body, to the connections of the next address."""
+        endpoint = self._left[0]
+        self._tries += 1
+        exchange = waiting.exchange
+        pool = self._routes.pool(endpoint, self._speech)
+        request = waiting.request
+        if isinstance(exchange, ServiceExchange) and not request:
+            request = exchange.request.http1()
+        fresh = self._fresh or exchange.upgrade
+        (pool.dial if fresh else pool.send)(exchange, request, self)
+        if waiting.held or waiting.finished:
+            exchange.stream.sink.on_data(memoryview(b"".join(waiting.held)), waiting.finished)
+
+    def unreachable(self, waiting: Waiting, code: int, message: str) -> None:
+        """Elsewhere: try the next address, a few times."""
+        self._routes.is_down(self._left.pop(0))
+        if self._left and self._tries < MAX_TRIES:
+            self._next(waiting)
+            return
+        self._resolver.forget(self._target)
+        exchange = waiting.exchange
+        if isinstance(exchange, ServiceExchange):
+            exchange.unreachable(code, message)
+        else:
+            exchange.failed(code, message, Hop.SERVICE)

@@ -1,0 +1,47 @@
+"""`pipeops routes`: hosts and paths of the public gateway."""
+
+from operator import itemgetter
+
+import click
+
+from pipeops.cli.client import Json
+from pipeops.cli.presenting import Cell, Format, output_option, show_list
+from pipeops.cli.session import current
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def routes(context: click.Context) -> None:
+    """Public hosts and paths that lead into clusters; without a command, list them."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_routes)
+
+
+@routes.command("list")
+@click.option("--cluster", help="Only those of this cluster.")
+@output_option
+@click.pass_context
+def list_routes(context: click.Context, cluster: str | None = None, form: Format = "table") -> None:
+    """List what the clusters that your token may reach have registered, served or not."""
+    with current(context).api() as api:
+        items = api.routes(cluster)
+    columns: dict[str, Cell] = {
+        "host": itemgetter("host"),
+        "path": _path,
+        "cluster": itemgetter("cluster"),
+        "service": lambda item: f"{item['service']}.{item['namespace']}:{item['port']}",
+        "mode": itemgetter("mode"),
+        "status": _status,
+    }
+    show_list(
+        items, form, columns, empty="no routes; agents register them with ENABLE_INGRESS_SYNC=true"
+    )
+
+
+def _path(item: Json) -> str:
+    marks = {"Exact": "", "Prefix": " …"}
+    return f"{item['path']}{marks.get(item['path_type'], ' *')}"
+
+
+def _status(item: Json) -> str:
+    return f"{item['status']}: {item['problem']}" if item["problem"] else str(item["status"])

@@ -1,0 +1,1 @@
+"""Certificates of the public gateway: where they come from, which one a client sees, how they are renewed."""

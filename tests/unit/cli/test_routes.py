@@ -1,0 +1,42 @@
+"""`pipeops routes`."""
+
+import json
+
+import pytest
+
+
+def route(**more):
+    return {
+        "host": "app.example.com", "path": "/", "path_type": "Prefix", "cluster": "prod", "namespace": "shop",
+        "service": "web", "port": 80, "tls": True, "ingress": "shop/web", "mode": "tunnel", "public_endpoint": "",
+        "status": "active", "problem": "", "hint": "", **more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [("routes",), ("routes", "list")])
+def test_the_list_shows_service_and_state(pipeops, control, command):
+    items = [
+        route(),
+        route(path="/x", path_type="Exact", status="offline", problem="no agent is connected"),
+    ]
+    control.on("GET", "/api/v1/routes", {"items": items, "next": None})
+    code, out, _ = pipeops(*command)
+    assert code == 0
+    assert "web.shop:80" in out
+    assert "/ …" in out
+    assert "offline: no agent is connected" in out
+
+
+def test_one_clusters_routes_page_after_page(pipeops, control):
+    control.on("GET", "/api/v1/routes?cluster=prod", {"items": [route()], "next": "a / b"})
+    more = "/api/v1/routes?cluster=prod&after=a+%2F+b"
+    control.on("GET", more, {"items": [route(host="b.example.com")], "next": None})
+    out = pipeops("routes", "list", "--cluster", "prod", "-o", "json")[1]
+    assert json.loads(out) == [route(), route(host="b.example.com")]
+
+
+def test_no_routes_say_how_to_get_some(pipeops, control):
+    control.on("GET", "/api/v1/routes", {"items": [], "next": None})
+    code, out, err = pipeops("routes")
+    assert (code, out) == (0, "")
+    assert "ENABLE_INGRESS_SYNC" in err
