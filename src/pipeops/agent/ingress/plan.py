@@ -57,7 +57,7 @@ def next_calls(
         acked: what the registry has confirmed.
         refused: what it has refused.
         known: keys that it was told, as far as this process knows, refused ones too.
-        hosts: all that it may have of us, also from an earlier run.
+        hosts: all that it has taken, also from an earlier run: no other host is ever withdrawn, it may be another's.
         sync_due: everything shall be told again.
         single: this registry knows no synchronisation.
     """
@@ -82,7 +82,7 @@ def next_calls(
             withdrawals=tuple(gone[:MOST_WITHDRAWN]),
             more=len(changed) > MOST_SINGLE or len(gone) > MOST_WITHDRAWN or bool(narrowed),
         )
-    # What was refused may still be wanted of a registry that waits for a proof of ownership.
+    # What was refused waits for a proof in some registries, and a call without an answer may have worked.
     sync = (
         sync_due
         or bool(over - hosts)

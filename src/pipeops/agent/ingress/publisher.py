@@ -62,7 +62,7 @@ class RoutePublisher:
     Attributes:
         acked: what the registry has confirmed.
         refused: what it has refused.
-        hosts: every host that it may have of us. Remembered beyond this process by whoever reads it.
+        hosts: every host that it has taken from us. Remembered beyond this process by whoever reads it.
     """
 
     def __init__(
@@ -177,15 +177,14 @@ class RoutePublisher:
             return True
         await self._synced.take(max(len(desired), LEAST_SYNC))
         # Before the call: whatever becomes of it, the registry may have them.
-        hosts, known = set(self.hosts), set(self._known)
-        self.hosts |= {key.host for key in desired}
+        known = set(self._known)
         self._known |= desired.keys()
         self._sync_due = False
         try:
             rejections = await self._registry.sync(desired.values(), around)
         except (RegistryMissing, RouteRefused) as error:
             self._told_around = around
-            self.hosts, self._known = hosts, known
+            self._known = known
             if not desired:
                 # Nothing to register, and a registry that does not want to hear so.
                 log.debug("an empty synchronisation was not taken", error=str(error))
@@ -203,6 +202,7 @@ class RoutePublisher:
         self._told_around = around
         self.acked = dict(desired)
         self._known = set(desired)
+        self.hosts |= {key.host for key in desired}
         self.refused = {}
         told = {(each.host, each.path): each.reason for each in rejections}
         self._refuse(
@@ -219,19 +219,14 @@ class RoutePublisher:
         return True
 
     async def _register(self, route: RouteSpec, around: Circumstances) -> None:
-        is_new = route.key.host not in self.hosts
-        self.hosts.add(route.key.host)
         self._known.add(route.key)
         try:
             await self._registry.register(route, around)
         except RouteRefused as error:
             self._refuse([Refusal(route, str(error))])
             return
-        except (RegistryDenied, RegistryMissing):
-            if is_new:
-                self.hosts.discard(route.key.host)
-            raise
         self.acked[route.key] = route
+        self.hosts.add(route.key.host)
         self.refused.pop(route.key, None)
         log.info("gateway route registered", host=route.key.host, path=route.key.path)
 
