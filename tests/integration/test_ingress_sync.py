@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -291,9 +291,8 @@ def gateway_api(allowed: ApiServer) -> Iterator[None]:
 def test_routes_of_gateway_api_are_published_where_it_is_installed(
     gateway_api: None, world: World
 ) -> None:
-    collection: Callable[[str], str] = lambda plural: (
-        f"/apis/{GATEWAY_API}/v1/namespaces/{world.namespace}/{plural}"
-    )
+    def collection(plural: str) -> str:
+        return f"/apis/{GATEWAY_API}/v1/namespaces/{world.namespace}/{plural}"
 
     def route(kind: str, name: str, **match: Any) -> dict[str, Any]:
         rule = {"matches": [match], "backendRefs": [{"name": "web", "port": 80}]}
