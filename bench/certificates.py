@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files: the authority, and the certificate and key of 127.0.0.1."""
+    """PEM files: the authority, and the certificate and key of 127.0.0.1 and `kubernetes.default.svc`."""
 
     authority: Path
     certificate: Path
@@ -49,10 +49,11 @@ def make(directory: Path) -> Certificates:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    service = x509.DNSName("kubernetes.default.svc")
     issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     certificate = (
         _builder(subject, name, key.public_key())
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([address, service]), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(issuer_id, critical=False)
         .sign(authority_key, hashes.SHA256())

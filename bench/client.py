@@ -3,6 +3,7 @@
     python -m bench.client TARGET_JSON MODE [ARGUMENTS]
 
 probe SECONDS PATH      small GETs on one connection, 2 ms apart: latencies in µs
+echo SECONDS PATH       keystrokes into an exec, 2 ms apart, until each comes back: latencies in µs
 download SECONDS PATH   GETs one after the other: bytes per second
 stall PATH              one GET whose answer is not read, until killed
 watch COUNT PATH FIRES FIRE_PORT   many watches; fan-out times of events; ends on SIGTERM
@@ -19,6 +20,7 @@ import time
 import uvloop
 
 from bench.load import connect, get, read_head, request
+from bench.processes import BenchError
 from bench.topology import Target
 
 
@@ -37,6 +39,39 @@ def probe(target, context, seconds, path):
             latencies.append((time.perf_counter() - began) * 1e6)
             time.sleep(0.002)
     return {"latencies": latencies}
+
+
+def echo(target, context, seconds, path):
+    """Latency of keystrokes: channel 0 of v5.channel.k8s.io is standard input, channel 1 standard output."""
+    head = request(target, "GET", path, "Connection: Upgrade", "Upgrade: websocket",
+                   "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: YmVuY2ggYmVuY2ggYmVuYw==",
+                   "Sec-WebSocket-Protocol: v5.channel.k8s.io")  # fmt: skip
+    latencies = []
+    with connect(target, context) as connection:
+        connection.sendall(head)
+        _, data = read_head(connection, b" 101 ")
+        _, data = _output(connection, data)  # the prompt
+        end = time.monotonic() + float(seconds)
+        while time.monotonic() < end:
+            key = b"%c" % (97 + len(latencies) % 26)
+            began = time.perf_counter()
+            connection.sendall(b"\x82\x82\0\0\0\0\0" + key)  # the mask is zero
+            text, data = _output(connection, data)
+            latencies.append((time.perf_counter() - began) * 1e6)
+            if text != b"\x01" + key:
+                raise BenchError(f"{key!r} came back as {text!r}")
+            time.sleep(0.002)
+    return {"latencies": latencies}
+
+
+def _output(connection, data):
+    """The next message, and what came behind it; frames are of at most 125 bytes."""
+    while len(data) < 2 or len(data) < 2 + data[1]:
+        piece = connection.recv(65536)
+        if not piece:
+            raise BenchError(f"connection closed within a message: {data[:300]!r}")
+        data += piece
+    return data[2 : 2 + data[1]], data[2 + data[1] :]
 
 
 def download(target, context, seconds, path):
@@ -129,7 +164,7 @@ def main():
         count, path, fires, port = arguments
         uvloop.run(watch(target, int(count), path, int(fires), int(port)))
         return
-    run = {"probe": probe, "download": download, "stall": stall}[mode]
+    run = {"probe": probe, "echo": echo, "download": download, "stall": stall}[mode]
     print(json.dumps(run(target, context, *arguments)), flush=True)
 
 

@@ -70,7 +70,7 @@ def request(target: Target, method: str, path: str, *fields: str) -> bytes:
     return "\r\n".join([*lines, *fields, "", ""]).encode()
 
 
-def read_head(connection: socket.socket) -> tuple[bytes, bytes]:
+def read_head(connection: socket.socket, status: bytes = b" 200 ") -> tuple[bytes, bytes]:
     """Response head, and what of the body came with it."""
     data = b""
     while b"\r\n\r\n" not in data:
@@ -79,7 +79,7 @@ def read_head(connection: socket.socket) -> tuple[bytes, bytes]:
             raise BenchError(f"connection closed within a response head: {data[:300]!r}")
         data += piece
     head, _, rest = data.partition(b"\r\n\r\n")
-    if b" 200 " not in head[:16]:
+    if status not in head[:16]:
         raise BenchError(f"unexpected answer: {data[:400]!r}")
     return head, rest
 

@@ -6,6 +6,7 @@ import shutil
 import ssl
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,12 @@ from typing import Self
 from bench import certificates, nginx
 from bench.processes import BenchError, Processes, Running, fetch, free_port, port_open, wait_until
 
-STATIC, PYTHON = "static", "python"  # the two "clusters": nginx's files, and uploads and watches
+# The "clusters": nginx's files, uploads and watches, and a pod that echoes behind TLS.
+STATIC, PYTHON, EXEC = "static", "python", "exec"
+FORWARD = "bench"
+KUBERNETES = "kubernetes.default:443"
+#: Environment of an agent that forwards its cluster's API server; native ones forward nothing else of it.
+OWN_FORWARD = {"TUNNEL_FORWARDS": json.dumps([{"name": FORWARD, "local_addr": "localhost:6443"}])}
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,15 @@ class Topology:
         return port
 
     @cached_property
+    def exec_port(self) -> int:
+        """The API server whose pod echoes."""
+        port, pair = free_port(), self.certificates
+        files = map(str, (pair.certificate, pair.key, pair.authority))
+        command = [sys.executable, "-m", "bench.exec_backend", str(port), *files]
+        self.processes.start("backend-exec", command, ready=port_open(port))
+        return port
+
+    @cached_property
     def _ng1(self) -> tuple[int, int, Running]:
         plain, tls = free_port(), free_port()
         running = nginx.start_proxy(
@@ -111,12 +126,14 @@ class Topology:
 
     def direct(self, cluster: str) -> Target:
         """A backend without anything in front."""
-        return Target("direct", self.static_port if cluster == STATIC else self.python_port, False)
+        return Target("direct", self.backend_port(cluster), cluster == EXEC)
 
     def backend_port(self, cluster: str) -> int:
         """Port of a cluster's API server."""
         if cluster in self.backends:
             return self.backends[cluster]
+        if cluster == EXEC:
+            return self.exec_port
         return self.static_port if cluster == STATIC else self.python_port
 
     def client_context(self) -> ssl.SSLContext:
@@ -161,6 +178,28 @@ class Topology:
         url = f"{scheme}://127.0.0.1:{plane.port}{path}"
         return fetch(url, token=plane.token, data=data, context=context)
 
+    def connection(self, plane: Plane, cluster: str) -> dict[str, object]:
+        """What the control plane says about a cluster's agent: dialect, lanes."""
+        status, answer = self.call(plane, f"/api/v1/clusters/{cluster}")
+        if status != 200:
+            raise BenchError(f"cluster {cluster} is not known ({status}): {answer[:300]!r}")
+        return dict(json.loads(answer)["connection"])
+
+    def add_forward(self, plane: Plane, cluster: str) -> None:
+        """Let a port of the control plane lead to the cluster's API server, by raw TCP."""
+        body = json.dumps({"name": FORWARD, "target": KUBERNETES}).encode()
+        status, answer = self.call(plane, f"/api/v1/clusters/{cluster}/forwards", body)
+        if status != 201:
+            raise BenchError(f"no forward to {cluster} ({status}): {answer[:300]!r}")
+
+    def forward(self, plane: Plane, cluster: str) -> Target:
+        """The port that leads there: added here, or written into the agent's settings (`OWN_FORWARD`)."""
+        _, answer = self.call(plane, "/api/v1/forwards")
+        for item in json.loads(answer)["items"]:
+            if (item["cluster"], item["status"]) == (cluster, "listening"):
+                return Target(f"forward-{cluster}", int(item["remote_port"]), False)
+        raise BenchError(f"no forward to {cluster}: {answer[:600]!r}")
+
     def cluster_token(self, plane: Plane, name: str) -> str:
         """Register a cluster; returns the token for its agent."""
         body = json.dumps({"name": name}).encode()
@@ -174,39 +213,56 @@ class Topology:
         return self.call(plane, f"/k8s/{cluster}{nginx.SMALL}")[0] in (200, 404)
 
     def start_agent(
-        self, plane: Plane, cluster: str, *, port: int | None = None, name: str | None = None
+        self,
+        plane: Plane,
+        cluster: str,
+        *,
+        port: int | None = None,
+        name: str | None = None,
+        program: tuple[str, ...] = ("pipeops.agent",),
+        environment: Mapping[str, str] | None = None,
     ) -> Running:
-        """An agent for a cluster, dialling `port` (a relay) instead of the control plane's own if given."""
+        """An agent for a cluster, dialling `port` (a relay) instead of the control plane's own if given.
+
+        `program`: its module, and what comes before its arguments.
+        """
         name = name or cluster
         label = f"agent-{name}-{plane.control.label}"
         token_file = self.directory / f"{label}.token"
         if not token_file.exists():
             token_file.write_text(self.cluster_token(plane, name))
             token_file.chmod(0o600)
-        command = self._agent_command(plane, cluster, port or plane.port, token_file)
-        running = self.processes.start(label, command)
+        command = [sys.executable, "-m", *program]
+        command += self._agent_options(plane, cluster, port or plane.port, token_file)
+        running = self.processes.start(label, command, environment=environment)
         wait_until(lambda: self.connected(plane, name), 20, running)
         return running
 
-    def _agent_command(self, plane: Plane, cluster: str, port: int, token_file: Path) -> list[str]:
+    def _agent_options(self, plane: Plane, cluster: str, port: int, token_file: Path) -> list[str]:
         kubeconfig = self.directory / f"{cluster}.kubeconfig"
-        kubeconfig.write_text(json.dumps(_kubeconfig(self.backend_port(cluster))))
+        server: dict[str, str] = {"server": f"http://127.0.0.1:{self.backend_port(cluster)}"}
+        if cluster == EXEC:
+            server = {
+                "server": f"https://127.0.0.1:{self.exec_port}",
+                "certificate-authority": str(self.certificates.authority),
+            }
+        kubeconfig.write_text(json.dumps(_kubeconfig(server)))
         url = f"{'https' if plane.tls else 'http'}://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "pipeops.agent", "--port", "0", "--pipeops-url", url]
+        command = ["--port", "0", "--pipeops-url", url]
         command += ["--kubeconfig", str(kubeconfig), "--token-file", str(token_file)]
         command += ["--agent-id", token_file.stem, "--cluster-name", cluster]
-        command += ["--port", "0", "--state-file", f"{token_file}.state", "--log-format", "json"]
+        command += ["--state-file", f"{token_file}.state", "--log-format", "json"]
         if plane.tls:
             command += ["--ca-file", str(self.certificates.authority)]
         return command
 
 
-def _kubeconfig(port: int) -> dict[str, object]:
+def _kubeconfig(server: dict[str, str]) -> dict[str, object]:
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "bench",
-        "clusters": [{"name": "bench", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "clusters": [{"name": "bench", "cluster": server}],
         "users": [{"name": "agent", "user": {"token": "bench-service-account-token"}}],
         "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "agent"}}],
     }

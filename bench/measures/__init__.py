@@ -6,6 +6,8 @@ from typing import Final
 from bench.measures.against_go import against_go
 from bench.measures.bodies import body_memory
 from bench.measures.bulk import bulk
+from bench.measures.dialects import dialects
+from bench.measures.exec_echo import exec_echo
 from bench.measures.fairness import beside_bulk, stalled_reader
 from bench.measures.fleet import fleet
 from bench.measures.footprint import agent_footprint
@@ -20,6 +22,8 @@ from bench.topology import Topology
 MEASURES: Final[dict[str, Callable[[Topology, Plan], list[Result]]]] = {
     "small": small_get,
     "go": against_go,
+    "dialects": dialects,
+    "exec": exec_echo,
     "bulk": bulk,
     "beside-bulk": beside_bulk,
     "stalled": stalled_reader,

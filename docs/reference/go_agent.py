@@ -140,7 +140,7 @@ BETTER = {
     "/api/status/connectivity": "tested instead of constants",
     "/ws": "origins are checked; pushes; closed at the stop",
     "/api/realtime/events": "real events; slow readers are dropped with a reason",
-    "/api/realtime/logs": "the agent's log instead of one line",
+    "/api/realtime/logs": "the agent's log instead of one line; with the caller's token, logs of pods",
     "/dashboard": "one page without foreign assets, live",
 }
 

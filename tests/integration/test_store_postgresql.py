@@ -1,81 +1,26 @@
 """The store on a real PostgreSQL: the same repositories, several processes, a restarted server."""
 
 import asyncio
-import os
-import shutil
-import subprocess
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
+from pipeops.control.routes.wanted import ClusterRef
+from pipeops.control.store.certificates import AcmeAccount, AcmeFailure, StoredCertificate
+from pipeops.control.store.domains import Origin
 from pipeops.control.store.errors import Conflict, NotFound, StoreUnavailable
 from pipeops.control.store.opening import open_store
 from pipeops.control.store.records import Role
+from pipeops.control.store.routes import RouteChange, StoredRoute
+from tests.support.postgresql import running_server
 
 pytest.importorskip("asyncpg", reason="the PostgreSQL driver asyncpg is not installed")
 
 
-def find_programs():
-    """Return the directory of initdb and pg_ctl, which Debian keeps out of PATH."""
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).resolve().parent
-    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return versions[-1].parent if versions else None
-
-
-class Server:
-    """PostgreSQL on a unix socket, run by another user where we are root, as it demands."""
-
-    def __init__(self, directory, programs):
-        self.directory = directory
-        self.programs = programs
-        self.as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        if self.as_user:
-            shutil.chown(directory, "postgres")
-        self._run(
-            "initdb", "-U", "pipeops", "-A", "trust", "--no-sync", "-D", str(directory / "data")
-        )
-        self.start()
-
-    def _run(self, program, *arguments):
-        done = subprocess.run(
-            [*self.as_user, str(self.programs / program), *arguments],
-            check=False, capture_output=True, timeout=60, cwd="/", text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{program}: {done.stderr}"
-
-    def start(self):
-        options = f"-c listen_addresses= -c unix_socket_directories={self.directory} -c fsync=off"
-        subprocess.run(
-            [*self.as_user, str(self.programs / "pg_ctl"), "-D", str(self.directory / "data"), "-w", "-o", options,
-             "-l", str(self.directory / "log"), "start"],
-            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, cwd="/",
-        )  # fmt: skip
-
-    def stop(self):
-        self._run("pg_ctl", "-D", str(self.directory / "data"), "-m", "immediate", "-w", "stop")
-
-    def database(self, name):
-        self._run("createdb", "-h", str(self.directory), "-U", "pipeops", name)
-        return f"postgresql://pipeops@/{name}?host={self.directory}"
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    programs = find_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    if os.geteuid() == 0 and shutil.which("runuser") is None:
-        pytest.skip("PostgreSQL does not run as root and runuser is missing")
-    # A socket's path is short, and its directory must be reachable for the other user.
-    import tempfile  # noqa: PLC0415
-
-    directory = Path(tempfile.mkdtemp(prefix="pg-"))
-    server = Server(directory, programs)
-    yield server
-    server.stop()
-    shutil.rmtree(directory, ignore_errors=True)
+def server():
+    with running_server() as running:
+        yield running
 
 
 def wall():
@@ -105,11 +50,90 @@ async def test_every_repository(server):
         with pytest.raises(Conflict, match="last valid"):
             await store.user_tokens.revoke(user.id)
         assert await store.settings.instance_id() == await store.settings.instance_id()
+        await check_routes(store, cluster)
+        await check_certificates(store.certificates)
         assert (await store.clusters.remove("prod"))[1] == (token.id,)
+        assert (await store.routes.all(), await store.routes.hosts()) == ([], [])
+        assert await store.domains.list() == []
         with pytest.raises(NotFound):
             await store.clusters.get("prod")
     finally:
         await store.close()
+
+
+async def check_certificates(certificates):
+    one = StoredCertificate(host="a.io", source="acme", chain=b"c", sealed_key=b"\x00\x01")
+    await certificates.put(one)
+    await certificates.put(replace(one, chain=b"d"))
+    assert await certificates.list() == [replace(one, chain=b"d", updated_at=wall())]
+    await certificates.remove("a.io", "acme")
+    with pytest.raises(NotFound):
+        await certificates.remove("a.io", "acme")
+    account = AcmeAccount("https://ca.io/dir", "https://ca.io/1", b"\x00")
+    await certificates.put_account(account)
+    await certificates.put_account(account)
+    assert await certificates.account(account.directory) == account
+    await certificates.remove_account(account.directory)
+    failure = AcmeFailure("a.io", 1, wall(), "no")
+    await certificates.put_failure(failure)
+    assert await certificates.failures() == {"a.io": failure}
+    await certificates.clear_failure("a.io")
+    assert await certificates.failures() == {}
+
+
+async def check_routes(store, cluster):
+    """Routes, hosts and domains; the store still has those of `prod` afterwards."""
+    other = await store.clusters.add("other")
+    many = [
+        StoredRoute(
+            cluster.id, f"h{number}.io", "/", "Prefix", "shop", "web", 80, tls=True,
+            ingress="shop/web", mode="tunnel", public_endpoint="", annotations={"pipeops.io/a": "b"},
+        )
+        for number in range(250)
+    ]  # fmt: skip
+    hosts = [route.host for route in many]
+    await store.routes.change(RouteChange(cluster_id=cluster.id, put=many, hold=hosts))
+    found = await store.routes.all()
+    assert sorted(route.host for _, route in found) == sorted(hosts)
+    assert found[0][0] == "prod"
+    assert many[0] in [route for _, route in found]
+    with pytest.raises(Conflict):
+        await store.routes.change(RouteChange(cluster_id=other.id, hold=["free.io", "h1.io"]))
+    await store.routes.change(
+        RouteChange(cluster_id=other.id, hold=["h1.io"]),
+        RouteChange(
+            cluster_id=cluster.id, remove=[("h1.io", "/", "Prefix")], release=["h1.io"], touch=["h2.io"]
+        ),
+    )  # fmt: skip
+    holders = {held.host: name for name, held in await store.routes.hosts()}
+    assert (holders["h1.io"], holders["h2.io"], "free.io" in holders) == ("other", "prod", False)
+    await store.domains.put(cluster.id, "prod", "example.com", Origin.PROOF, "TXT record")
+    await store.domains.put(cluster.id, "prod", "example.com", Origin.OPERATOR, "root")
+    assert [grant.origin for grant in await store.domains.list()] == [Origin.OPERATOR]
+    with pytest.raises(NotFound):
+        await store.domains.remove(other.id, "example.com")
+    await store.clusters.remove("other")
+
+
+async def test_two_processes_do_not_both_give_a_host_away(server):
+    url = server.database("hosts")
+    stores = [await open_store(url, now=wall) for _ in range(2)]
+    try:
+        refs = []
+        for name, store in zip(("one", "two"), stores, strict=True):
+            refs.append(ClusterRef((await store.clusters.add(name)).id, name))
+        done = await asyncio.gather(
+            *(
+                store.routes.change(RouteChange(cluster_id=ref.id, hold=["app.example.com"]))
+                for store, ref in zip(stores, refs, strict=True)
+            ),
+            return_exceptions=True,
+        )
+        assert [type(one) for one in done if one is not None] == [Conflict]
+        assert len(await stores[0].routes.hosts()) == 1
+    finally:
+        for store in stores:
+            await store.close()
 
 
 async def test_processes_that_start_together_migrate_once(server):

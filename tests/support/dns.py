@@ -1,8 +1,9 @@
 """A name server on loopback that serves TXT records from a dictionary."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+import threading
+from types import TracebackType
+from typing import Self
 
 import dns.flags
 import dns.message
@@ -10,47 +11,61 @@ import dns.rcode
 import dns.rrset
 
 
-class NameServer(asyncio.DatagramProtocol):
-    """`records`: TXT values by name. Other names do not exist; `silent` answers nothing, `rcode` everything with that code."""
+class NameServer:
+    """UDP, in a thread of its own, for the length of a `with` block.
+
+    Attributes:
+        address: where it listens.
+        records: TXT values by name, `|` between their strings; other names do not exist.
+        asked: the names in the order of the questions.
+        silent: answers nothing.
+        rcode: answers everything with this code.
+    """
 
     def __init__(self) -> None:
         self.records: dict[str, list[str]] = {}
         self.asked: list[str] = []
         self.silent = False
         self.rcode: dns.rcode.Rcode | None = None
-        self.address = ("127.0.0.1", 0)
-        self._transport: asyncio.DatagramTransport | None = None
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.address: tuple[str, int] = self._socket.getsockname()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
-        """asyncio: listening."""
-        self._transport = transport
-        self.address = transport.get_extra_info("sockname")
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
 
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """asyncio: a question."""
-        query = dns.message.from_wire(data)
-        question = query.question[0]
-        name = question.name.to_text(omit_final_dot=True)
-        self.asked.append(name)
-        if self.silent or self._transport is None:
-            return
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", self.address)  # wakes the thread, which ends on an empty datagram
+        self._thread.join(5)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            question, client = self._socket.recvfrom(4096)
+            if not question:
+                return
+            answer = self._answer(dns.message.from_wire(question))
+            if not self.silent:
+                self._socket.sendto(answer.to_wire(), client)
+
+    def _answer(self, query: dns.message.Message) -> dns.message.Message:
+        name = query.question[0].name
+        text = name.to_text(omit_final_dot=True)
+        self.asked.append(text)
         answer = dns.message.make_response(query)
         answer.flags |= dns.flags.AA
-        texts = self.records.get(name)
-        if self.rcode is not None or texts is None:
+        values = self.records.get(text)
+        if self.rcode is not None or values is None:
             answer.set_rcode(self.rcode or dns.rcode.NXDOMAIN)
-        elif texts:
-            quoted = [" ".join(f'"{part}"' for part in text.split("|")) for text in texts]
-            answer.answer.append(dns.rrset.from_text(question.name, 1, "IN", "TXT", *quoted))
-        self._transport.sendto(answer.to_wire(), addr)
-
-
-@asynccontextmanager
-async def name_server() -> AsyncIterator[NameServer]:
-    """Run one for the length of the block; `address` says where."""
-    loop = asyncio.get_running_loop()
-    transport, server = await loop.create_datagram_endpoint(NameServer, local_addr=("127.0.0.1", 0))
-    try:
-        yield server
-    finally:
-        transport.close()
+        elif values:
+            quoted = [" ".join(f'"{part}"' for part in value.split("|")) for value in values]
+            answer.answer.append(dns.rrset.from_text(name, 1, "IN", "TXT", *quoted))
+        return answer

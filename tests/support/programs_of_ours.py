@@ -9,14 +9,16 @@ from tests.support.processes import Child
 from tests.support.stack import environment
 
 
-def agent_command(directory: Path, url: str, kubeconfig: Path, *extra: str) -> list[str | Path]:
-    """Arguments of an agent whose token is in a file below `directory`."""
+def agent_command(
+    directory: Path, url: str, kubeconfig: Path, *extra: str, prefix: Sequence[str] = ()
+) -> list[str | Path]:
+    """Arguments of an agent whose token is in a file below `directory`; `prefix` names another command of it."""
     token = directory / "agent.token"
     if not token.exists():
         token.touch(mode=0o600)
         token.write_text("canary-agent-token")
     return [
-        sys.executable, "-m", "pipeops.agent", "--pipeops-url", url, "--token-file", token,
+        sys.executable, "-m", "pipeops.agent", *prefix, "--pipeops-url", url, "--token-file", token,
         "--cluster-name", "test", "--kubeconfig", kubeconfig, *extra,
     ]  # fmt: skip
 
@@ -46,10 +48,11 @@ def run_agent(
     *extra: str,
     env: dict[str, str] | None = None,
     timeout: float = 60,
+    prefix: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """An agent to its own end."""
     return subprocess.run(
-        agent_command(directory, url, kubeconfig, *extra),
+        agent_command(directory, url, kubeconfig, *extra, prefix=prefix),
         env=agent_environment(directory, **(env or {})),
         cwd=directory,
         capture_output=True,

@@ -1,16 +1,25 @@
 """Both ends of a tunnel in one loop: a control plane that opens SERVICE_HTTP streams, an agent's handler behind it."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import msgspec
 
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.agent.proxy.pool import PoolLimits
 from pipeops.agent.services.access import AllowedServices, PublishedServices, ServiceAccess
+from pipeops.agent.services.api_server import ApiServerAddresses
+from pipeops.agent.services.directory import ServiceDirectory
+from pipeops.agent.services.objects import service_path, slices_path
 from pipeops.agent.services.proxy import ServiceHttpProxy
 from pipeops.agent.services.routes import ServiceRoutes
+from pipeops.agent.services.tls import ServiceTls
 from pipeops.agent.targets import Endpoint, ServiceTarget, TargetResolver
+from pipeops.kube.errors import KubeError, NotFound
 from pipeops.protocol.exchange.native import (
     PREFACE_BYTES,
     UNKNOWN_LENGTH,
@@ -26,6 +35,8 @@ from pipeops.protocol.mux import Role, Session
 from pipeops.protocol.mux.sink import StreamSink
 from pipeops.protocol.mux.stream import Stream
 from pipeops.runtime.tasks import OnError, TaskScope
+
+T = TypeVar("T")
 
 WAIT = 20.0  # seconds; a busy machine is slow
 
@@ -190,6 +201,58 @@ def _unexpected(_stream: Stream, error: Exception) -> None:
     raise error
 
 
+class Objects:
+    """The API server's Services and EndpointSlices: a `Reader`. Attributes: `asked`, paths that were read."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, Any] = {}
+        self.errors: dict[str, KubeError] = {}
+        self.asked: list[str] = []
+
+    async def get(self, path: str, kind: type[T]) -> T:
+        self.asked.append(path)
+        await asyncio.sleep(0)
+        for part, error in self.errors.items():
+            if part in path:
+                raise error
+        if path not in self._objects:
+            raise NotFound(404, "NotFound", "not found", retry_after=None)
+        return msgspec.convert(self._objects[path], kind)
+
+    def put(
+        self,
+        target: ServiceTarget,
+        *addresses: str,
+        port: int | None = None,
+        name: str = "",
+        protocol: str | None = None,
+        ready: bool = True,
+        spec: dict[str, Any] | None = None,
+        annotations: dict[str, str] | None = None,
+    ) -> None:
+        """A Service of one port, with endpoints at `addresses` and `port` (the target's own)."""
+        own = {"name": name, "port": target.port, "protocol": "TCP", "appProtocol": protocol}
+        self._objects[service_path(target.namespace, target.name)] = {
+            "metadata": {"annotations": annotations},
+            "spec": {"selector": {"app": target.name}, "ports": [own], **(spec or {})},
+        }
+        conditions = {"ready": ready, "serving": None}
+        self._objects[slices_path(target.namespace, target.name)] = {
+            "items": [
+                {
+                    "addressType": "IPv4",
+                    "endpoints": [
+                        {"addresses": [address], "conditions": conditions} for address in addresses
+                    ],
+                    "ports": [{"name": name or None, "port": port or target.port}],
+                }
+            ]
+        }
+
+    def remove(self, target: ServiceTarget) -> None:
+        del self._objects[service_path(target.namespace, target.name)]
+
+
 @dataclass
 class Cluster:
     """The Services of a test: names and where they are."""
@@ -197,6 +260,7 @@ class Cluster:
     addresses: dict[str, list[str]]
     published: PublishedServices
     routes: ServiceRoutes
+    directory: ServiceDirectory
     tunnel: ServiceTunnel
 
 
@@ -204,14 +268,19 @@ class Cluster:
 async def cluster(
     *offered: ServiceTarget,
     addresses: dict[str, list[str]] | None = None,
+    objects: Objects | None = None,
     limits: PoolLimits | None = None,
     allow: tuple[str, ...] = (),
+    ca_file: str = "",
+    kube_api: Endpoint | None = None,
 ) -> AsyncIterator[Cluster]:
     """Services on loopback: DNS says 127.0.0.1 for every name unless `addresses` has it."""
     known = addresses or {}
+    kube_api = kube_api or Endpoint("127.0.0.99", 6443)
 
     async def lookup(host: str, _port: int) -> list[str]:
-        found = known.get(host.partition(".svc.")[0], ["127.0.0.1"])
+        name = host.partition(".svc.")[0]
+        found = known.get(name, [] if name == "kubernetes.default" else ["127.0.0.1"])
         if not found:
             raise OSError("Name or service not known")
         return found
@@ -222,30 +291,54 @@ async def cluster(
         loop = asyncio.get_running_loop()
         resolver = TargetResolver(
             ServiceAccess(published, AllowedServices(allow)),
-            Endpoint("127.0.0.1", 1),
+            kube_api,
             "cluster.local",
             loop.time,
             lookup,
             lambda address: address.startswith("127."),
         )
-        routes = ServiceRoutes(resolver, scope, limits=limits)
+        api = ApiServerAddresses(
+            kube_api, "cluster.local", now=loop.time, lookup=lookup, reader=objects, environment={}
+        )
+        directory = ServiceDirectory(resolver, api, now=loop.time, reader=objects)
+        routes = ServiceRoutes(
+            resolver, scope, limits=limits, directory=directory, tls=ServiceTls(ca_file)
+        )
         sweeping = asyncio.ensure_future(routes.run(lambda: None))
         try:
             handler = ServiceHttpProxy(routes, call_later=loop.call_later)
-            yield Cluster(known, published, routes, ServiceTunnel(handler))
+            yield Cluster(known, published, routes, directory, ServiceTunnel(handler))
         finally:
             sweeping.cancel()
             await asyncio.wait([sweeping])
+            async with asyncio.timeout(WAIT):  # TLS says goodbye, and waits for an answer
+                while any(map(len, routes._pools.values())):
+                    await asyncio.sleep(0.01)
 
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def server(handler: Handler, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
-    """A TCP server on loopback; its port."""
-    running = await asyncio.start_server(handler, host, port)
+async def server(
+    handler: Handler, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
+    """A TCP server on loopback; its port. It takes its connections with it."""
+    served: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        served[task] = writer
+        await handler(reader, writer)
+
+    running = await asyncio.start_server(serve, host, port, ssl=tls)
     try:
         yield running.sockets[0].getsockname()[1]
     finally:
         running.close()
+        for writer in served.values():
+            writer.transport.abort()
+        if served:
+            await asyncio.wait(served)
+        await asyncio.sleep(0)

@@ -235,7 +235,7 @@ def test_the_clusters_certificate_is_verified() -> None:
         if "CERT_NONE" in path.read_text()
     ]
     # The probe reads who signed a certificate that was refused, and sends nothing. Services sign their own.
-    assert sorted(unverified) == ["diagnose/probe.py", "services.py"]
+    assert sorted(unverified) == ["diagnose/probe.py", "services/routes.py"]
 
 
 def roles() -> list[dict[str, Any]]:

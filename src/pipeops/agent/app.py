@@ -7,11 +7,10 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-import msgspec
 import uvloop
 
 from pipeops import __version__
-from pipeops.agent.cluster_targets import ClusterTargets, ServiceTerms
+from pipeops.agent.cluster_targets import ClusterTargets, service_terms
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection
 from pipeops.agent.dialling import (
     control_plane_http,
@@ -20,6 +19,7 @@ from pipeops.agent.dialling import (
     dial_credentials,
 )
 from pipeops.agent.facts import ClusterFacts
+from pipeops.agent.forwards import ForwardTable
 from pipeops.agent.gate import NO_TUNNEL, STOPPING, Gate, Refusal
 from pipeops.agent.introduction import Identity
 from pipeops.agent.json_dialect.dialect import JsonDialect
@@ -35,7 +35,6 @@ from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
 from pipeops.agent.proxy.pool import Address, PoolLimits, UpstreamPool
 from pipeops.agent.publishing import ingress_services
-from pipeops.agent.services.access import AllowedServices
 from pipeops.agent.settings import AgentSettings
 from pipeops.agent.standing import Standing, take_up
 from pipeops.http1.tls import cluster_context
@@ -106,6 +105,7 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
         port=settings.port,
         origins=settings.allowed_origins.split(","),
         debug=settings.debug,
+        access=access if access.origin != NO_CLUSTER else None,
     )
     with ExitStack() as stack:
         stop = stack.enter_context(shutdown_event())
@@ -135,7 +135,7 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits, answers=answers)
             guard = policy.guard if policy is not None else None
-            targets = _targets(settings, clock, access, streams, guard)
+            targets = _targets(settings, clock, access, streams, guard, client)
             gate = _gate(settings, clock, access, json_pool, targets, guard)
             facts = _facts(settings, clock, access, client, standing, observed)
             connection = _connection(
@@ -152,7 +152,7 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
                 observed,
             )
             services: list[Service] = [
-                api.server,
+                *api.services,
                 *([policy] if policy is not None else []),
                 pool,
                 json_pool,
@@ -174,7 +174,7 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
             ]
             drained = asyncio.Event()
             pools = (pool, json_pool)
-            _let_observe(observed, connection, facts, pools)
+            _let_observe(observed, connection, facts, pools, targets.forwards)
             whole = settings.shutdown_timeout
             supervisor = Supervisor(services, stop_timeout=whole * (1 - DRAIN_SHARE))
             streams.spawn(
@@ -203,13 +203,16 @@ def _let_observe(
     connection: ControlPlaneConnection,
     facts: ClusterFacts,
     pools: tuple[UpstreamPool, ...],
+    forwards: ForwardTable,
 ) -> None:
     """Name the parts whose state is asked for when somebody looks."""
     observed.requests.upstream = lambda: (
         sum(len(pool) for pool in pools),
         sum(pool.idle for pool in pools),
     )
-    observed.forwards = lambda: [msgspec.to_builtins(each) for each in connection.forward_grants]
+    observed.forwards = lambda: forwards.shown(
+        connection.forward_grants, connected=connection.connected
+    )
     observed.cluster = facts.shown
 
 
@@ -272,6 +275,7 @@ def _targets(
     access: KubeAccess,
     streams: TaskScope,
     policy: PolicyGuard | None,
+    client: KubeClient,
 ) -> ClusterTargets:
     try:
         return ClusterTargets.build(
@@ -283,7 +287,8 @@ def _targets(
             policy=policy,
             forwards=settings.forwards,
             inactivity=settings.tunnel_inactivity_timeout,
-            terms=ServiceTerms(AllowedServices(settings.services_allow), settings.services_default),
+            terms=service_terms(settings),
+            reader=client if access.origin != NO_CLUSTER else None,
         )
     except ValueError as error:
         raise SettingsError([Problem("tunnel.forwards", "", str(error))]) from error

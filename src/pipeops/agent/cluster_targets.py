@@ -10,8 +10,12 @@ from pipeops.agent.l4.version1 import Version1Acceptor
 from pipeops.agent.policy.guard import RAW_KUBERNETES, PolicyGuard
 from pipeops.agent.proxy.pool import PoolLimits
 from pipeops.agent.services.access import AllowedServices, PublishedServices, ServiceAccess
+from pipeops.agent.services.api_server import ApiServerAddresses, Reader
+from pipeops.agent.services.directory import ServiceDirectory
 from pipeops.agent.services.proxy import ServiceHttpProxy
 from pipeops.agent.services.routes import ServiceRoutes
+from pipeops.agent.services.tls import ServiceTls
+from pipeops.agent.settings import AgentSettings
 from pipeops.agent.targets import Endpoint, TargetResolver, cluster_domain
 from pipeops.kube.config import KubeAccess
 from pipeops.runtime.tasks import TaskScope
@@ -22,11 +26,22 @@ class ServiceTerms:
     """What the operator decided about Services (`services.*`).
 
     Attributes:
-        default: `auto`, `deny` or `allow`: about Services that nothing in the cluster offers (decision record 0008).
+        default: `auto`, `deny` or `allow`: about Services that nothing in the cluster offers (decision record 0009).
+        ca_file: what certificates of Services are verified with, if not empty (decision record 0010).
     """
 
     allowed: AllowedServices = field(default_factory=AllowedServices)
     default: str = "auto"
+    ca_file: str = ""
+
+
+def service_terms(settings: AgentSettings) -> ServiceTerms:
+    """What the settings say."""
+    return ServiceTerms(
+        AllowedServices(settings.services_allow),
+        settings.services_default,
+        settings.services_ca_file,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +76,15 @@ class ClusterTargets:
         forwards: Iterable[ForwardSetting] = (),
         inactivity: float = 0.0,
         terms: ServiceTerms | None = None,
+        reader: Reader | None = None,
     ) -> "ClusterTargets":
         """Build the parts; `services` and `connector` are services of the process.
 
+        `reader` reads Services with the agent's own rights.
+
         Raises:
             ValueError: a forward that cannot be.
+            TlsConfigError: a CA that cannot be used.
         """
         kube_api = Endpoint(access.host, access.port)
         terms = terms or ServiceTerms()
@@ -84,11 +103,17 @@ class ClusterTargets:
             inactivity=inactivity,
             closed_kube_api=RAW_KUBERNETES if policy is not None else "",
         )
+        http = resolver.with_rule(replace(strict, kube_api=False))
+        api = ApiServerAddresses(
+            kube_api, resolver.domain, now=now, lookup=resolver.lookup, reader=reader
+        )
         services = ServiceRoutes(
             resolver,
             scope,
             limits=limits,
-            wire=resolver.with_rule(replace(strict, kube_api=False)),
+            wire=http,
+            directory=ServiceDirectory(http, api, now=now, reader=reader),
+            tls=ServiceTls(terms.ca_file),
         )
         return cls(
             resolver,

@@ -1,7 +1,6 @@
 """ControlPlaneConnection: dial, register, serve, back off, dial again; the agent's only retry loop."""
 
 import asyncio
-import gc
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -43,6 +42,7 @@ from pipeops.protocol.messages.registration import (
     ForwardGrant,
     RegisterSuccess,
 )
+from pipeops.runtime.heap import release_memory
 from pipeops.runtime.logs import get_logger
 from pipeops.tunnel.link import TunnelLink
 from pipeops.tunnel.websocket import HandshakeRefused, TunnelSocket, dial
@@ -223,7 +223,7 @@ class ControlPlaneConnection:
             what = "control plane connection lost" if registered else "control plane not reached"
             log.warning(what, error=str(error), retry_in=round(delay, 2))
             observed.waiting(delay)
-            gc.collect()  # a lost connection is one knot of objects, which error and task group tie
+            release_memory()  # a lost connection is one knot of objects, which error and task group tie
             await asyncio.sleep(delay)
 
     def _up(self, success: RegisterSuccess) -> None:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeops.agent.targets import Endpoint, Lookup, TargetRefused, system_lookup
-from pipeops.protocol.messages.registration import ForwardOffer
+from pipeops.protocol.messages.registration import ForwardGrant, ForwardOffer
 
 KUBE_API_PORT, KUBELET_PORT, AGENT_PORT = 6443, 10250, 8080
 _LOCAL = frozenset(("localhost", "127.0.0.1", "::1"))
 NODE_IP_VARIABLES = ("PIPEOPS_NODE_IP", "NODE_IP", "HOST_IP")
 _UDP = "udp://"
+NO_CONNECTION = "no connection to the control plane"
+NOT_TAKEN = "this control plane takes no forwards"
 
 
 class ForwardSetting(Protocol):
@@ -108,13 +110,35 @@ class ForwardTable:
             for forward in self._forwards.values()
         ]
 
+    def shown(self, grants: Iterable[ForwardGrant], *, connected: bool) -> list[dict[str, object]]:
+        """Every configured forward and what has become of it: what the control plane said, while it is there."""
+        said = {grant.name: grant for grant in grants}
+        rows: list[dict[str, object]] = []
+        for forward in self._forwards.values():
+            grant = said.get(forward.name)
+            status = grant.status if grant is not None else NOT_TAKEN
+            rows.append(
+                {
+                    "name": forward.name,
+                    "protocol": forward.protocol,
+                    "local_addr": forward.local_addr,
+                    "remote_port": grant.remote_port if grant is not None else forward.remote_port,
+                    "status": status if connected else NO_CONNECTION,
+                }
+            )
+        return rows
+
     def protocol(self, name: str) -> str | None:
         """`tcp` or `udp`; None for a name that is not forwarded."""
         forward = self._forwards.get(name)
         return forward.protocol if forward is not None else None
 
     async def resolve(self, name: str) -> Endpoint:
-        """Where a forward leads now.
+        """Where a forward leads first. Raises as `resolve_all`."""
+        return (await self.resolve_all(name))[0]
+
+    async def resolve_all(self, name: str) -> tuple[Endpoint, ...]:
+        """Where a forward leads now: addresses to be tried in this order.
 
         Raises:
             TargetRefused: no such forward, or its address is not known.
@@ -122,19 +146,19 @@ class ForwardTable:
         forward = self._forwards.get(name)
         if forward is None:
             raise TargetRefused(f"this agent forwards nothing named {name[:63]!r}")
-        endpoint = await self._endpoint(forward)
-        if self._closed_kube_api and endpoint == self._kube_api:
+        endpoints = await self._endpoints(forward)
+        if self._closed_kube_api and self._kube_api in endpoints:
             raise TargetRefused(self._closed_kube_api)
-        return endpoint
+        return endpoints
 
-    async def _endpoint(self, forward: Forward) -> Endpoint:
+    async def _endpoints(self, forward: Forward) -> tuple[Endpoint, ...]:
         if forward.host in _LOCAL:
-            return self._local(forward)
+            return (self._local(forward),)
         try:
             addresses = await self._lookup(forward.host, forward.port)
         except OSError as error:
             raise TargetRefused(f"{forward.host} cannot be resolved: {error}", 502) from error
-        return Endpoint(addresses[0], forward.port)
+        return tuple(Endpoint(address, forward.port) for address in dict.fromkeys(addresses))
 
     def _local(self, forward: Forward) -> Endpoint:
         if forward.protocol == "tcp" and forward.port == KUBE_API_PORT:

@@ -68,6 +68,9 @@ class ServiceRule(Protocol):
             TargetRefused: with a sentence for the user.
         """
 
+    def trusts(self, target: ServiceTarget) -> bool:
+        """Whether the operator means this very target, wherever it leads."""
+
 
 @dataclass(frozen=True, slots=True)
 class NoSystemServices:
@@ -81,6 +84,10 @@ class NoSystemServices:
             raise TargetRefused(
                 f"services in the namespace {target.namespace} are not reachable through the tunnel"
             )
+
+    def trusts(self, target: ServiceTarget) -> bool:
+        """ServiceRule: nobody was asked."""
+        return False
 
 
 class Lookup(Protocol):
@@ -170,6 +177,13 @@ class TargetResolver:
             self._known.pop(next(iter(self._known)))
         self._known[target] = (self.now() + RESOLVED_FOR, endpoints)
         return endpoints
+
+    def allows(self, address: str) -> bool:
+        """Whether an address may be dialled; what is no address may not."""
+        try:
+            return self.allowed(address)
+        except ValueError:
+            return False
 
     def forget(self, target: ServiceTarget) -> None:
         """None of its addresses answers: look again next time."""

@@ -9,6 +9,7 @@ import httpx
 from pipeops.cli.connection import explain, open_client
 from pipeops.cli.failures import CliError, ExitCode
 from pipeops.cli.profile import Profile
+from pipeops.runtime.secrets import Secret
 
 Json = dict[str, Any]
 
@@ -91,6 +92,23 @@ class ApiClient:
         """Remove a forward."""
         path = f"/api/v1/clusters/{_segment(cluster)}/forwards/{_segment(name)}"
         self._call("DELETE", path)
+
+    def certificates(self) -> Json:
+        """Return the certificates of the public gateway, orders and problems."""
+        return self._call("GET", "/api/v1/certificates")
+
+    def upload_certificate(self, host: str, chain: str, key: Secret[str]) -> Json:
+        """Put a certificate in force for a host; both PEM."""
+        body = {"certificate": chain, "key": key.reveal()}
+        return self._call("PUT", f"/api/v1/certificates/{_segment(host)}", body)
+
+    def remove_certificate(self, host: str) -> Json:
+        """Remove a certificate."""
+        return self._call("DELETE", f"/api/v1/certificates/{_segment(host)}")
+
+    def renew_certificate(self, host: str) -> None:
+        """Order a certificate at once."""
+        self._call("POST", f"/api/v1/certificates/{_segment(host)}/renew")
 
     def routes(self, cluster: str | None = None) -> list[Json]:
         """Return the routes of the clusters that the token may reach, or of one of them."""

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pipeops import __version__
+from pipeops.cli.certificates import certificates
 from pipeops.cli.clusters import clusters
 from pipeops.cli.domains import domains
 from pipeops.cli.failures import MEANINGS, CliError, ExitCode
@@ -86,6 +87,7 @@ def version(context: click.Context, form: Format) -> None:
 cli.add_command(up)
 cli.add_command(clusters)
 cli.add_command(forwards)
+cli.add_command(certificates)
 cli.add_command(routes)
 cli.add_command(domains)
 cli.add_command(tokens)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from random import Random
 from socket import AF_UNIX, socket
 
 import uvloop
@@ -20,6 +21,7 @@ from pipeops.control.api.services import ApiServices, GatewayServices
 from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
 from pipeops.control.auth.bootstrap import ensure_admin_token
 from pipeops.control.auth.cluster_credentials import ClusterCredentials, Sealer, load_key
+from pipeops.control.certificates.service import PURPOSE, Certificates
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.api_relay import ApiRelay
 from pipeops.control.edge.listener import Listener
@@ -116,8 +118,15 @@ class ControlPlane:
         self.cluster_authenticator = ClusterAuthenticator(
             store.cluster_tokens, wall=clock.wall, monotonic=clock.monotonic
         )
-        self._credentials = ClusterCredentials(
-            store.cluster_credentials, Sealer(load_key(settings.credential_key_file))
+        key = load_key(settings.credential_key_file)
+        self._credentials = ClusterCredentials(store.cluster_credentials, Sealer(key))
+        self.certificates = Certificates(
+            settings.certificates,
+            store.certificates,
+            Sealer(key, PURPOSE),
+            clock=clock,
+            rng=Random(),  # noqa: S311 - spreads renewals, guards nothing
+            wanted_hosts=lambda: (one.key.host for one in self.routes.table if one.tls),
         )
         self.registry = SessionRegistry(
             now=self._now, waiting=WaitingBytes(settings.max_waiting_mib << 20)
@@ -164,6 +173,7 @@ class ControlPlane:
                 services.spawn(upkeep.run(), name="routes")
                 services.spawn(self._watch_tokens(), name="tokens")
                 services.spawn(self._serve_forwards(), name="forwards")
+                services.spawn(self.certificates.run(), name="certificates")
                 listening = services.spawn(self._listen(listener), name="listener")
                 gc.collect()
                 gc.freeze()
@@ -262,6 +272,7 @@ class ControlPlane:
             report=_report,
             forwards=self.forwards,
             credentials=self._credentials,
+            certificates=self.certificates,
             gateway=GatewayServices(self.routes, upkeep),
         )
         with socket(AF_UNIX) as listening:

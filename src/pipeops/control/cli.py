@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import click
 
 from pipeops import __version__
+from pipeops.control.certificate_options import certificate_options, certificate_settings
 from pipeops.control.settings import ControlSettings
 from pipeops.errors import PipeOpsError
 from pipeops.runtime import logs
@@ -111,6 +112,7 @@ def _name_server(value: str) -> tuple[str, int]:
     default=512,
     help="MiB kept for slow clients and agents before new requests get 503.",
 )
+@certificate_options
 @click.option(
     "--route-hosts",
     type=click.Choice(["first-come", "verified", "allow-list"]),
@@ -152,6 +154,7 @@ def command(**options: Any) -> None:
         forward_host=options["forward_host"],
         forward_ports=options["forward_ports"],
         max_waiting_mib=options["max_waiting_mib"],
+        certificates=certificate_settings(options),
         route_hosts=options["route_hosts"],
         name_servers=options["name_servers"],
         access_log=options["access_log"],

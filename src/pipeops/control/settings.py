@@ -1,7 +1,9 @@
 """ControlSettings: what the control plane is started with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from pipeops.control.certificate_settings import CertificateSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,7 @@ class ControlSettings:
         forward_host: address on which forwarded ports listen; whoever reaches it reaches what is forwarded.
         forward_ports: first and last port of forwards; None: nothing is forwarded.
         max_waiting_mib: MiB kept for slow clients and agents, all together, before new requests are answered with 503.
+        certificates: of the public gateway.
         route_hosts: what a cluster needs for a public host that no domain of its own covers: `first-come`, `verified` or `allow-list`.
         name_servers: (address, port) of those that are asked for proofs of domains; empty: the system's.
         access_log: write a line for each request.
@@ -37,6 +40,7 @@ class ControlSettings:
     forward_host: str = "127.0.0.1"
     forward_ports: tuple[int, int] | None = (15000, 15999)
     max_waiting_mib: int = 512
+    certificates: CertificateSettings = field(default_factory=CertificateSettings)
     route_hosts: str = "verified"
     name_servers: tuple[tuple[str, int], ...] = ()
     access_log: bool = True

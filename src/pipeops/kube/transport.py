@@ -112,11 +112,16 @@ class Transport:
         return answer.body
 
     async def lines(
-        self, request: Request, *, seconds: float, silence: float
+        self,
+        request: Request,
+        *,
+        seconds: float,
+        silence: float,
+        begun: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[bytes, None]:
         """Send a request and yield the lines of a 2xx answer until it ends.
 
-        The answer must begin within `seconds` and may then pause for `silence` seconds.
+        The answer must begin within `seconds`, of which `begun` tells, and may then pause for `silence` seconds.
         Close the iterator (`aclosing`) when leaving early.
 
         Raises:
@@ -134,6 +139,7 @@ class Transport:
                     while not answer.complete and await _feed(reader, parser, MAX_ANSWER):
                         pass
                 raise _refusal(status, answer)
+            begun()
             buffer, searched = answer.body, 0
             while True:
                 end = buffer.find(b"\n", searched)

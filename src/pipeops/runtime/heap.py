@@ -1,6 +1,7 @@
-"""Settings of the C library's allocator that bulk transfers need."""
+"""The C library's allocator: what bulk transfers need of it, and giving back what nobody needs any more."""
 
 import ctypes
+import gc
 from contextlib import suppress
 
 # <malloc.h> of the GNU C library: mallopt(3).
@@ -22,4 +23,16 @@ def keep_freed_memory() -> bool:
         return bool(
             mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES) and mallopt(_M_MMAP_THRESHOLD, LARGEST_ON_HEAP)
         )
+    return False
+
+
+def release_memory() -> bool:
+    """Collect garbage and give freed memory back to the kernel; False where only the first is possible.
+
+    For the rare moment when much has just ended (a tunnel was lost). It takes a few milliseconds: the allocator by itself
+    gives back the heap's end only, and behind every knot of objects that waited for a collection something lives on.
+    """
+    gc.collect()
+    with suppress(OSError, AttributeError):  # not glibc
+        return bool(ctypes.CDLL(None).malloc_trim(0))
     return False

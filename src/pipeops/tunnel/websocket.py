@@ -29,6 +29,7 @@ from python_socks import ProxyError
 
 from pipeops.runtime.logs import library_logger
 from pipeops.tunnel.tcp_connect import connect
+from pipeops.tunnel.text_queue import TextQueue
 
 WRITE_HIGH_WATER = 128 * 1024  # performance.md §9: enough for throughput, small enough for latency
 READ_BUFFER = 4 * 1024  # grows by itself; whatever it begins with, every idle agent costs
@@ -88,6 +89,7 @@ class TunnelSocket(WSListener):
         self._max_message = max_message
         self._handler = handler
         self._transport: WSTransport | None = None
+        self._texts: TextQueue | None = None  # most tunnels carry a text every few seconds
         self._kind = _BINARY  # of the message being received in fragments …
         self._in_pieces = True  # … and whether they are passed on as they come
         self._text = bytearray()
@@ -156,6 +158,7 @@ class TunnelSocket(WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """picows: the connection is gone."""
         self._transport = None
+        self._forget_texts()
         # uvloop's TLS and the library keep each other, 256 KiB of buffers included, until a garbage collection.
         transport.underlying_transport.set_protocol(asyncio.BufferedProtocol())
         self._handler.on_close(*self._close)
@@ -178,16 +181,37 @@ class TunnelSocket(WSListener):
     def send_batch(self, batch: bytearray, headroom: int) -> None:
         """Send one binary message in place: the frame header goes into the `headroom` spare bytes in front."""
         if self._transport is not None:
+            if self._texts is not None:
+                self._texts.flush()
             self._transport.send_reuse_external_bytearray(_BINARY, batch, headroom)
 
     def send_text(self, data: bytes) -> None:
-        """Send one text message."""
+        """Send one text message, together with others of this turn."""
+        if self._transport is not None:
+            if self._texts is None:
+                masked = self._transport.is_client_side
+                self._texts = TextQueue(self, asyncio.get_running_loop(), masked=masked)
+            self._texts.add(data)
+
+    def write_text(self, data: bytes) -> None:
+        """TextWriter: one message."""
         if self._transport is not None:
             self._transport.send(_TEXT, data)
+
+    def write_frames(self, frames: bytes) -> None:
+        """TextWriter: as the library's own `send`, which takes one message only."""
+        transport = self._transport
+        if transport is None or transport.is_close_frame_sent:
+            return
+        under = transport.underlying_transport
+        if not under.is_closing():
+            under.write(frames)
 
     def send_message(self, data: bytes) -> None:
         """Send one binary message of the time before multiplexing."""
         if self._transport is not None:
+            if self._texts is not None:
+                self._texts.flush()
             self._transport.send(_BINARY, data)
 
     def ping(self) -> None:
@@ -200,6 +224,8 @@ class TunnelSocket(WSListener):
         transport = self._transport
         if transport is None:
             return
+        if self._texts is not None:
+            self._texts.flush()
         self._close = (code, reason)
         # Half a character would make the peer refuse the close frame.
         text = reason.encode()[:CLOSE_REASON_LIMIT].decode(errors="ignore").encode()
@@ -212,7 +238,13 @@ class TunnelSocket(WSListener):
         """Drop the connection at once, without a close frame; on_close follows."""
         if self._transport is not None:
             self._close = (1006, reason)
+            self._forget_texts()
             self._transport.disconnect(graceful=False)
+
+    def _forget_texts(self) -> None:
+        texts, self._texts = self._texts, None  # the two would keep each other
+        if texts is not None:
+            texts.drop()
 
 
 def _close_of(payload: bytes) -> tuple[int, str]:

@@ -3,8 +3,9 @@
 import pytest
 
 from pipeops.agent.forward_settings import ConfiguredForward
-from pipeops.agent.forwards import ForwardTable, read_forwards
+from pipeops.agent.forwards import NO_CONNECTION, NOT_TAKEN, ForwardTable, read_forwards
 from pipeops.agent.targets import Endpoint, TargetRefused
+from pipeops.protocol.messages.registration import ForwardGrant
 
 API = Endpoint("10.0.0.1", 443)
 
@@ -88,3 +89,16 @@ async def test_under_a_policy_no_forward_leads_to_the_kubernetes_api() -> None:
     with pytest.raises(TargetRefused, match="there is a policy"):
         await made.resolve("api")
     assert (await made.resolve("db")).port == 5432
+
+
+def test_what_became_of_each_forward_is_shown_and_nothing_without_a_connection() -> None:
+    made = table(
+        ConfiguredForward("db", "localhost:5432"), ConfiguredForward("dns", "udp://localhost:53", 9)
+    )
+    grants = [ForwardGrant(name="db", remote_port=15003, status="listening")]
+    first, second = made.shown(grants, connected=True)
+    assert first == {
+        "name": "db", "protocol": "tcp", "local_addr": "localhost:5432", "remote_port": 15003, "status": "listening",
+    }  # fmt: skip
+    assert (second["remote_port"], second["status"]) == (9, NOT_TAKEN)
+    assert {row["status"] for row in made.shown(grants, connected=False)} == {NO_CONNECTION}

@@ -3,6 +3,7 @@
 import pytest
 
 from pipeops.agent.targets import (
+    MAX_ADDRESSES,
     Endpoint,
     NoSystemServices,
     ServiceTarget,
@@ -56,6 +57,7 @@ async def test_the_api_server_has_its_own_address() -> None:
     [
         "127.0.0.1", "127.9.9.9", "::1", "169.254.169.254", "169.254.1.1", "fe80::1%eth0", "224.0.0.1", "0.0.0.0",
         "::", "::ffff:127.0.0.1", "fd00:ec2::254", "100.100.100.200", "ff02::1",
+        "64:ff9b::169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "2002:a9fe:a9fe::1", "255.255.255.255",
     ],
 )  # fmt: skip
 async def test_addresses_that_are_no_services_are_refused(address: str) -> None:
@@ -67,6 +69,36 @@ async def test_addresses_that_are_no_services_are_refused(address: str) -> None:
 async def test_the_first_address_that_may_be_dialled_is_taken() -> None:
     made = resolver(Dns("127.0.0.1", "10.0.0.9"))
     assert (await made.resolve(ServiceTarget("web", "shop", 80))).host == "10.0.0.9"
+
+
+async def test_all_addresses_that_may_be_dialled_are_given_once_and_in_order() -> None:
+    made = resolver(Dns("10.0.0.9", "127.0.0.1", "10.0.0.8", "10.0.0.9"))
+    found = await made.resolve_all(ServiceTarget("web", "shop", 80))
+    assert [endpoint.host for endpoint in found] == ["10.0.0.9", "10.0.0.8"]
+
+
+async def test_a_name_of_thousands_of_addresses_is_some_of_them() -> None:
+    made = resolver(Dns(*[f"10.0.{i}.{j}" for i in range(9) for j in range(1, 99)]))
+    assert len(await made.resolve_all(ServiceTarget("web", "shop", 80))) == MAX_ADDRESSES
+
+
+async def test_another_rule_has_the_same_addresses_and_its_own_opinion() -> None:
+    dns = Dns("10.0.0.9")
+    made = resolver(dns)
+    await made.resolve(ServiceTarget("web", "shop", 80))
+    other = made.with_rule(NoSystemServices(frozenset(("shop",))))
+    with pytest.raises(TargetRefused):
+        await other.resolve(ServiceTarget("web", "shop", 80))
+    made.forget(ServiceTarget("web", "shop", 80))
+    await made.resolve(ServiceTarget("web", "shop", 80))
+    assert len(dns.asked) == 2
+
+
+def test_what_is_no_address_may_not_be_dialled() -> None:
+    made = resolver(Dns())
+    assert made.allows("10.0.0.9")
+    assert not made.allows("metadata.google.internal")
+    assert not NoSystemServices().trusts(ServiceTarget("web", "shop", 80))
 
 
 async def test_unknown_names_and_system_namespaces() -> None:

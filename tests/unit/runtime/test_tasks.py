@@ -8,6 +8,7 @@ from pipeops.runtime.tasks import (
     TaskScope,
     TooManyTasksError,
     log_failure,
+    raise_if_cancelled,
 )
 
 
@@ -145,3 +146,18 @@ async def test_outer_cancellation_ends_the_tasks():
 def test_default_report_logs(capsys):
     log_failure("s/t", ValueError("x"))
     assert "task failed" in capsys.readouterr().out
+
+
+async def test_a_swallowed_cancellation_is_raised_again() -> None:
+    async def swallow() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise_if_cancelled()
+
+    raise_if_cancelled()  # nobody cancelled this one
+    task = asyncio.create_task(swallow())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()

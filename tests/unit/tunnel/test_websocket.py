@@ -35,6 +35,7 @@ class Transport:
         self.sent: list[tuple[WSMsgType, bytes]] = []
         self.pings = 0
         self.disconnects: list[bool] = []
+        self.is_client_side = self.is_close_frame_sent = False
 
     def send(self, kind: WSMsgType, data: bytes) -> None:
         self.sent.append((kind, bytes(data)))
@@ -202,6 +203,46 @@ async def test_what_is_sent_after_the_end_goes_nowhere() -> None:
     socket.close(1000, "")
     socket.abort("")
     assert (transport.sent, transport.disconnects) == ([], [])
+
+
+async def test_texts_go_before_what_is_sent_after_them() -> None:
+    socket, _, transport = opened()
+    socket.send_text(b"1")
+    assert transport.sent == []
+    socket.send_batch(bytearray(b"\0\0ab"), 2)
+    socket.send_text(b"2")
+    socket.close(1000, "")
+    assert transport.sent[:3] == [(TEXT, b"1"), (BINARY, b"ab"), (TEXT, b"2")]
+    assert transport.sent[3][0] is WSMsgType.CLOSE
+
+
+async def test_several_texts_are_one_write_beside_the_library() -> None:
+    socket, _, transport = opened()
+    for text in (b"1", b"2"):
+        socket.send_text(text)
+    await asyncio.sleep(0)
+    assert bytes(transport.underlying_transport.written) == b"\x81\x011\x81\x012"
+    assert transport.sent == []
+
+
+@pytest.mark.parametrize("closing", [False, True])
+async def test_no_text_follows_a_close_frame(closing: bool) -> None:
+    socket, _, transport = opened()
+    for text in (b"late", b"later"):
+        socket.send_text(text)
+    transport.is_close_frame_sent = not closing
+    if closing:
+        transport.underlying_transport.close()
+    await asyncio.sleep(0)
+    assert transport.underlying_transport.written == b""
+
+
+async def test_an_abort_drops_texts_that_wait() -> None:
+    socket, _, transport = opened()
+    socket.send_text(b"1")
+    socket.abort("no answer")
+    await asyncio.sleep(0)
+    assert transport.sent == []
 
 
 def test_pressure_is_passed_on() -> None:

@@ -21,7 +21,7 @@ from pipeops.agent.diagnose.report import (
     exit_code,
     lines,
 )
-from pipeops.agent.policy.source import FileSource, PolicyWatch
+from pipeops.agent.policy.source import ConfigMapSource, FileSource, PolicyWatch, Source
 from pipeops.agent.settings import AgentSettings, load_settings
 from pipeops.errors import PipeOpsError
 from pipeops.kube.client import KubeClient
@@ -100,7 +100,10 @@ def _cluster_checks(settings: AgentSettings, clock: Clock) -> list[Check]:
     if access.origin == NO_CLUSTER:
         return [_no_access("this is no pod, and there is no kubeconfig")]
     client = KubeClient(access, timeout=SECONDS)
-    return ClusterChecks(access, client, namespace=settings.namespace, now=clock.now).checks()
+    checks = ClusterChecks(access, client, namespace=settings.namespace, now=clock.now).checks()
+    if settings.policy_config_map:
+        checks.append(_policy(ConfigMapSource(settings.policy_config_map, client)))
+    return checks
 
 
 def _no_access(reason: str) -> Check:
@@ -111,11 +114,12 @@ def _no_access(reason: str) -> Check:
 
 
 def _policy_check(settings: AgentSettings) -> list[Check]:
-    if not settings.policy_file:
-        return []
+    return [_policy(FileSource(settings.policy_file))] if settings.policy_file else []
 
+
+def _policy(source: Source) -> Check:
     async def policy() -> Sequence[Part]:
-        await PolicyWatch.start(FileSource(settings.policy_file))
-        return [Part("ok", settings.policy_file)]
+        await PolicyWatch.start(source)
+        return [Part("ok", source.place)]
 
-    return [Check("policy", policy, "`pipeops-agent policy test` shows what a file allows")]
+    return Check("policy", policy, "`pipeops-agent policy test` shows what a file allows")

@@ -12,6 +12,7 @@ from pipeops import __version__
 from pipeops.agent.commands.arguments import parse, settings_parser
 from pipeops.agent.commands.config import refuse
 from pipeops.agent.settings import load_settings
+from pipeops.runtime.build import this_build
 from pipeops.runtime.settings import SettingsError
 
 SECONDS: Final = 5.0
@@ -22,8 +23,11 @@ def version(argv: Sequence[str]) -> int:
     """Print what the program is, as `/version` does."""
     parser = settings_parser("version", "Prints the version as JSON.")
     parser.parse_args(argv)
+    build = this_build()
     answer = {
         "version": __version__,
+        "git_commit": build.commit,
+        "build_date": build.date,
         "implementation": "python",
         "python_version": platform.python_version(),
     }

@@ -38,6 +38,12 @@ RIGHTS: Final = (
     (AccessQuestion("list", "namespaces"), "facts for heartbeats", False),
     (AccessQuestion("list", "services"), "facts for heartbeats", False),
     (AccessQuestion("list", "deployments", group="apps"), "facts for heartbeats", False),
+    (AccessQuestion("get", "services"), "what Services speak (public routes)", False),
+    (
+        AccessQuestion("list", "endpointslices", group="discovery.k8s.io"),
+        "where Services lead (public routes)",
+        False,
+    ),
     (AccessQuestion("impersonate", "users"), "requests of people (kubectl)", True),
     (
         AccessQuestion("impersonate", "groups", name="pipeops:viewers"),

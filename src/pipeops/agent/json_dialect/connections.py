@@ -134,10 +134,10 @@ class _Service:
         self._resolver = resolver
         self._target = target
 
-    async def __call__(self) -> Endpoint:
+    async def __call__(self) -> tuple[Endpoint, ...]:
         if not self._target.name:
             raise TargetRefused("the message names no service, and this agent dials nothing else")
-        return await self._resolver.resolve(self._target)
+        return await self._resolver.resolve_all(self._target)
 
 
 class JsonTcp:

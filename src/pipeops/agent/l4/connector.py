@@ -10,6 +10,7 @@ from pipeops.runtime.tasks import ScopeClosedError, TaskScope, TooManyTasksError
 from pipeops.tunnel.socket_end import SocketEnd
 
 MAX_SOCKETS = 8192
+MAX_TRIES = 3  # addresses of one target
 CONNECT_TIMEOUT = 30.0  # as the Go agent (reference protocol §4.9)
 TCP_IDLE = 3600.0  # long: databases idle for hours behind keepalives of their own
 UDP_IDLE = 300.0
@@ -18,8 +19,8 @@ UDP_IDLE = 300.0
 class Destination(Protocol):
     """Something to connect to, looked up when needed."""
 
-    async def __call__(self) -> Endpoint:
-        """Where it is now.
+    async def __call__(self) -> tuple[Endpoint, ...]:
+        """Where it is now: at least one address, to be tried in this order.
 
         Raises:
             TargetRefused: it must not be, or cannot be, reached.
@@ -73,22 +74,34 @@ class Connector:
     async def _connect(self, destination: Destination, end: SocketEnd, idle: float) -> None:
         try:
             async with asyncio.timeout(self._timeout):
-                where = await destination()
-                if end.over:
-                    return
-                await self.loop.create_connection(lambda: end, where.host, where.port)
+                await self._connect_first(await destination(), end)
         except (TargetRefused, OSError) as error:
             end.fail(_reason(error, self._timeout))
             return
         if not end.over:
             self._tcp[end] = idle
 
+    async def _connect_first(self, places: tuple[Endpoint, ...], end: SocketEnd) -> None:
+        """Connect to the first address that takes it; each has its share of the time. Raises `OSError`."""
+        places = places[:MAX_TRIES]
+        for place in places:
+            if end.over:
+                return
+            try:
+                async with asyncio.timeout(self._timeout / len(places)):
+                    await self.loop.create_connection(lambda: end, place.host, place.port)
+            except OSError:
+                if place is places[-1]:
+                    raise
+            else:
+                return
+
     async def _connect_udp(
         self, destination: Destination, session: UdpSession, idle: float
     ) -> None:
         try:
             async with asyncio.timeout(self._timeout):
-                where = await destination()
+                where = (await destination())[0]  # whether anybody listens shows later, if at all
                 if session.over:
                     return
                 await self.loop.create_datagram_endpoint(

@@ -39,8 +39,8 @@ class NativeConnections:
                 failure.fail(403, f"this agent forwards no {wanted} named {name[:63]!r}", Hop.AGENT)
                 return
 
-            async def destination() -> Endpoint:
-                return await self._forwards.resolve(name)
+            async def destination() -> tuple[Endpoint, ...]:
+                return await self._forwards.resolve_all(name)
         else:
             named = read_service(target)
             if named is None:
@@ -48,8 +48,8 @@ class NativeConnections:
                 return
             service = ServiceTarget(*named)
 
-            async def destination() -> Endpoint:
-                return await self._resolver.resolve(service)
+            async def destination() -> tuple[Endpoint, ...]:
+                return await self._resolver.resolve_all(service)
 
         if head.kind is StreamKind.UDP:
             serve_udp(

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Protocol
 
+from pipeops.runtime.datagrams import send_datagram
+
 MAX_DATAGRAM = 65_507
 MAX_EARLY = 64  # datagrams kept until the socket is there; UDP may lose the rest
 
@@ -41,7 +43,7 @@ class UdpSession(asyncio.DatagramProtocol):
             return
         self.touched = self._loop.time()
         if self._transport is not None:
-            self._transport.sendto(data)
+            send_datagram(self._transport, data)
         elif len(self._early) < MAX_EARLY:
             self._early.append(data)
 

@@ -30,8 +30,8 @@ class Version1Acceptor:
         """The header is complete."""
         target = ServiceTarget(opening.service, opening.namespace, opening.port)
 
-        async def destination() -> Endpoint:
-            return await self._resolver.resolve(target)
+        async def destination() -> tuple[Endpoint, ...]:
+            return await self._resolver.resolve_all(target)
 
         def failed(stream: Stream, reason: str) -> None:
             log.info("tunnelled connection failed", target=str(target)[:160], error=reason)

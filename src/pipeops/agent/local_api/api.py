@@ -10,6 +10,7 @@ from pipeops.agent.local_api.http import Answer, Page
 from pipeops.agent.local_api.log_tail import LogTail
 from pipeops.agent.local_api.origins import OriginRule
 from pipeops.agent.local_api.pages import DetailPages
+from pipeops.agent.local_api.pod_logs import PodLogs
 from pipeops.agent.local_api.pulse import Pulse
 from pipeops.agent.local_api.realtime import RealtimePages
 from pipeops.agent.local_api.server import LocalServer
@@ -18,6 +19,8 @@ from pipeops.agent.local_api.websocket import WebSocketPage
 from pipeops.agent.metrics.exposition import CONTENT_TYPE
 from pipeops.agent.metrics.families import Metrics
 from pipeops.agent.observed.agent import Observed
+from pipeops.kube.config import KubeAccess
+from pipeops.runtime.supervisor import Service
 
 #: Every path, and what it answers; `docs/reference/agent-api.md` is made of it.
 ENDPOINTS: Final = {
@@ -35,7 +38,8 @@ ENDPOINTS: Final = {
     "`request_failed`, and `health_update` every 10 s; `?snapshots=1` adds the last events and a `snapshot` of all "
     "figures every 2 s",
     "/api/realtime/logs": "server-sent events: the agent's own log, the last `tail` records (100, at most 1000), then "
-    "what follows, not below `level` (debug)",
+    "what follows, not below `level` (debug). With `pod` (and `namespace`, `container`, `tail`, `previous`): the log of "
+    "a container, with a bearer token of the caller's own, for which the cluster's RBAC decides",
     "/ws": "WebSocket: `ping`, `get_status`, `get_metrics`, and `subscribe` with `topics` of `health`, `events`, `logs`",
     "/dashboard": "the same for people, as a page that needs nothing from elsewhere",
     "/static/dashboard.html": "the same page under the Go agent's path",
@@ -46,7 +50,8 @@ class LocalApi:
     """The endpoints of one agent.
 
     Attributes:
-        server: the Service that answers them.
+        server: answers them.
+        services: what must run for that.
         logs: give its `tap` to `runtime.logs.tapped`.
         metrics: rooms with metrics of their own add them here.
     """
@@ -60,18 +65,22 @@ class LocalApi:
         port: int = 8080,
         origins: Iterable[str] = (),
         debug: bool = False,
+        access: KubeAccess | None = None,
     ) -> None:
+        """`access` says where the cluster is; its credential is not used here."""
         dropped: Counter[str] = Counter()
         rule = OriginRule(origins)
         pulse = Pulse(loop)
         self.logs = LogTail(loop)
         pages: dict[str, Page] = {"/metrics": lambda _: self._scrape()}
         pages |= StatusPages(observed).pages() | DetailPages(observed).pages()
-        pages |= RealtimePages(observed, self.logs, rule, pulse, loop, dropped).pages()
+        pods = PodLogs(access, pulse, dropped, loop)
+        pages |= RealtimePages(observed, self.logs, rule, pulse, loop, dropped, pods.page).pages()
         pages |= WebSocketPage(observed, self.logs, rule, pulse, loop, dropped).pages()
         pages |= DashboardPage(rule).pages()
         self.paths = tuple(pages)
         self.server = LocalServer(pages, host=host, port=port, debug=debug)
+        self.services: list[Service] = [self.server, pods]
         self.metrics = Metrics(observed, self.server, dropped)
 
     def _scrape(self) -> Answer:

@@ -58,6 +58,7 @@ class RealtimePages:
         pulse: Pulse,
         loop: asyncio.AbstractEventLoop,
         dropped: Counter[str],
+        pod_logs: Page = lambda _: text(404, "pods are not served here"),
     ) -> None:
         self._observed = observed
         self._logs = logs
@@ -65,6 +66,7 @@ class RealtimePages:
         self._pulse = pulse
         self._loop = loop
         self.dropped = dropped
+        self._pod_logs = pod_logs
         self._snapshot: tuple[float, bytes] = (-1.0, b"")
 
     def pages(self) -> dict[str, Page]:
@@ -98,10 +100,12 @@ class RealtimePages:
         return self._stream(observed.events, _event, first, on_second)
 
     def logs(self, request: Request) -> Answer | Stream:
-        """The agent's own log: the last `tail` records, then what follows; not below `level`."""
+        """The agent's own log: the last `tail` records, then what follows; not below `level`. With `pod`, a container's."""
         refusal = self._refusal(request, self._logs)
         if refusal is not None:
             return refusal
+        if "pod" in request.query or "namespace" in request.query:
+            return self._pod_logs(request)
         level = level_number(request.query.get("level", "debug"))
         if level is None:
             return text(400, "level: expected debug, info, warning or error")

@@ -1,4 +1,4 @@
-"""LocalServer: a small HTTP/1.1 server for probes, status and streams; GET only, bounded, nothing privileged."""
+"""LocalServer: a small HTTP/1.1 server for probes, status and streams; GET only, bounded."""
 
 import asyncio
 import socket

@@ -16,7 +16,7 @@ PATIENCE = 30  # seconds a client may read nothing
 LINGER = 5.0  # seconds for a reason to reach a client that is dropped
 QUEUE = 256  # items that may wait for one client
 
-_HEAD = Answer(200, b"", "text/event-stream").head(
+HEAD = Answer(200, b"", "text/event-stream").head(
     {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}, close=True
 )
 
@@ -72,7 +72,7 @@ class EventStream:
         """Stream: send the head, what is there, and follow."""
         self._transport = transport
         self._subscription = self._following.begin(self._drain)
-        transport.write(_HEAD + b"".join(self._following.first))
+        transport.write(HEAD + b"".join(self._following.first))
         self._pulse.add(self)
         self._drain()
 

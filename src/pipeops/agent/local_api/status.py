@@ -10,6 +10,7 @@ from pipeops.agent.local_api.http import Answer, Page, Request
 from pipeops.agent.observed.agent import DOWN_LIMIT, Observed
 from pipeops.agent.observed.process import python_version
 from pipeops.protocol.messages.envelope import format_time
+from pipeops.runtime.build import this_build
 
 NEVER = "0001-01-01T00:00:00Z"  # Go's zero time: clients parse it
 
@@ -73,16 +74,16 @@ class StatusPages:
 
     def show_version(self, _: Request) -> Answer:
         """What runs here."""
-        python = f"python{python_version()}"
+        python, build = f"python{python_version()}", this_build()
         return self._json(
             200,
             version=__version__,
-            git_commit="unknown",
-            build_date="unknown",
+            git_commit=build.commit,
+            build_date=build.date,
             go_version=python,
             python_version=python_version(),
             implementation="python",
-            full_version=f"{__version__} (unknown, {python})",
+            full_version=f"{__version__} ({build.commit}, {python})",
         )
 
     def _connection(self) -> dict[str, Any]:

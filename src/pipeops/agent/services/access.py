@@ -56,7 +56,7 @@ class ServiceAccess:
 
     Attributes:
         kube_api: `kubernetes.default` is a target like others; only raw streams, in which nobody adds a credential, may have it.
-        open: everything but system namespaces is offered (PipeOps control planes; decision record 0008).
+        open: everything but system namespaces is offered (PipeOps control planes; decision record 0009).
     """
 
     published: PublishedServices
@@ -82,6 +82,10 @@ class ServiceAccess:
             f"the cluster does not offer {target} through the tunnel: no Ingress or route names it, and it is not"
             " listed under services.allow of the agent"
         )
+
+    def trusts(self, target: ServiceTarget) -> bool:
+        """ServiceRule: what `services.allow` spells out."""
+        return self.allowed.spells_out(target)
 
     def _check_policy(self, target: ServiceTarget) -> bool:
         """Whether the cluster's policy lists the Service."""

@@ -13,6 +13,7 @@ from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.mux.stream import Stream
 
 _CLOSE_DELIMITED = int(HeadFlag.CLOSE_DELIMITED)
+MAX_REFUSALS = 3  # by connections that are being aged out
 #: What connections and pools mean by the codes they fail with, once connected.
 _BY_CODE = {
     400: ServiceFailure.BAD_REQUEST,
@@ -35,6 +36,7 @@ class ServiceExchange:
     __slots__ = (
         "_failure",
         "_may_repeat",
+        "_refusals_left",
         "_timer",
         "_way",
         "body_left",
@@ -58,6 +60,7 @@ class ServiceExchange:
         self._timer: asyncio.TimerHandle | None = None
         self._way: Way | None = None
         self._may_repeat = request.repeatable
+        self._refusals_left = MAX_REFUSALS
         self.stream: Stream = failure.stream
         self.target = target
         self.request = request
@@ -89,6 +92,14 @@ class ServiceExchange:
         if not self._may_repeat or self._way is None:
             return False
         self._may_repeat = False
+        self._way.again(self)
+        return True
+
+    def refused_unseen(self) -> bool:
+        """The Service says that it has not begun to work on it: whatever its method, it may go elsewhere, a few times."""
+        if self.request.length or self.upgrade or self._way is None or not self._refusals_left:
+            return False
+        self._refusals_left -= 1
         self._way.again(self)
         return True
 

@@ -1,7 +1,6 @@
 """ServiceRoutes: from a Service's name to connections to its addresses, which are checked before they are dialled."""
 
 import asyncio
-import ssl
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,9 +8,11 @@ from typing import Any, Final
 
 from pipeops.agent.proxy.pool import Address, PoolLimits, Waiting
 from pipeops.agent.proxy.upstream import Exchange
+from pipeops.agent.services.directory import Found, ServiceDirectory
 from pipeops.agent.services.exchange import ServiceExchange
 from pipeops.agent.services.pool import Connections, ServicePool
 from pipeops.agent.services.speech import Speech, speech_of
+from pipeops.agent.services.tls import ServiceTls
 from pipeops.agent.targets import Endpoint, ServiceTarget, TargetRefused, TargetResolver
 from pipeops.http1.read_buffer import ReadBuffer
 from pipeops.protocol.exchange.status import Hop
@@ -26,14 +27,6 @@ MAX_TRIES: Final = 3  # addresses per request
 DOWN_FOR: Final = 5.0  # seconds that an address which did not answer comes last
 MAX_DOWN: Final = 512
 SWEEP_INTERVAL: Final = 5.0
-
-
-def in_cluster_tls() -> ssl.SSLContext:
-    """TLS to a Service: encrypted, its certificate not verified, since Services sign their own (as the Go agent)."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 class ServiceRoutes:
@@ -51,18 +44,21 @@ class ServiceRoutes:
         *,
         limits: PoolLimits | None = None,
         wire: TargetResolver | None = None,
+        directory: ServiceDirectory | None = None,
+        tls: ServiceTls | None = None,
     ) -> None:
         limits = limits or PoolLimits()
         self.resolver = resolver
         self.wire = wire or resolver
+        self.directory = directory
+        self._tls = tls or ServiceTls()
         self._scope = scope
         self._limits = replace(
             limits,
             connect_timeout=min(limits.connect_timeout, CONNECT_TIMEOUT),
             max_idle=min(limits.max_idle, MAX_IDLE),
         )
-        self._pools: OrderedDict[tuple[Endpoint, Speech], Connections] = OrderedDict()
-        self._tls: ssl.SSLContext | None = None
+        self._pools: OrderedDict[tuple[Endpoint, Speech, str, bool], Connections] = OrderedDict()
         self._down: OrderedDict[Endpoint, float] = OrderedDict()
         self._turn = 0
         self._buffer: ReadBuffer | None = None
@@ -74,7 +70,7 @@ class ServiceRoutes:
 
     def to(self, target: ServiceTarget, *, tls: bool) -> "ServiceRoute":
         """A way to one Service, for one request of the PipeOps dialect."""
-        return ServiceRoute(self, self.resolver, target, Speech(tls))
+        return ServiceRoute(self, target, Speech(tls))
 
     # -- native dialect --------------------------------------------------------------------
 
@@ -95,7 +91,7 @@ class ServiceRoutes:
         fin: bool,
     ) -> None:
         """Send a request of our own control plane; `body` is what has come of its body."""
-        way = ServiceRoute(self, self.wire, exchange.target, None)
+        way = ServiceRoute(self, exchange.target)
         exchange.begin(way, timer)
         waiting = Waiting(exchange, b"")
         exchange.stream.sink = waiting
@@ -104,12 +100,6 @@ class ServiceRoutes:
         way.start(waiting)
 
     # -- addresses -------------------------------------------------------------------------
-
-    async def find(
-        self, resolver: TargetResolver, target: ServiceTarget
-    ) -> tuple[tuple[Endpoint, ...], Speech]:
-        """Where a Service is and what it speaks. Raises `TargetRefused`."""
-        return await resolver.resolve_all(target), speech_of("", "", target.port)
 
     def ordered(self, endpoints: tuple[Endpoint, ...]) -> list[Endpoint]:
         """All addresses, each first in its turn, those that lately did not answer last."""
@@ -128,6 +118,12 @@ class ServiceRoutes:
             self._down.popitem(last=False)
         self._down[endpoint] = self.resolver.now() + DOWN_FOR
 
+    def forget(self, target: ServiceTarget) -> None:
+        """No address of a Service could be reached: look it up again."""
+        self.resolver.forget(target)
+        if self.directory is not None:
+            self.directory.forget(target)
+
     def spawn(self, coroutine: Any, exchange: Exchange) -> None:
         """Run a look-up; the exchange hears if there are too many."""
         try:
@@ -136,24 +132,30 @@ class ServiceRoutes:
             coroutine.close()
             exchange.failed(503, "the agent has too many requests under way", Hop.AGENT)
 
-    def pool(self, endpoint: Endpoint, speech: Speech) -> Connections:
-        """The connections to an address."""
-        key = (endpoint, speech)
+    def pool(
+        self, endpoint: Endpoint, speech: Speech, name: str = "", *, verify: bool = False
+    ) -> Connections:
+        """The connections to an address; `name` is what TLS asks for, and with `verify` what its certificate must have."""
+        key = (endpoint, speech, name, verify)
         pool = self._pools.get(key)
         if pool is None:
             while len(self._pools) >= MAX_POOLS:
                 _, oldest = self._pools.popitem(last=False)
                 oldest.retire()
-            pool = self._pools[key] = self._new_pool(endpoint, speech)
+            context = None
+            if speech.tls:
+                context = self._tls.context(verify=verify, http2=speech.http2)
+            address = Address(endpoint.host, endpoint.port, context, name or None)
+            pool = self._pools[key] = self._new_pool(address, speech)
         self._pools.move_to_end(key)
         return pool
 
-    def _new_pool(self, endpoint: Endpoint, speech: Speech) -> Connections:
-        context = None
-        if speech.tls:
-            context = self._tls = self._tls or in_cluster_tls()
+    def _new_pool(self, address: Address, speech: Speech) -> Connections:
+        if speech.http2:
+            from pipeops.agent.services.h2_pool import H2Pool  # noqa: PLC0415 - h2 costs memory: only who needs it pays
+
+            return H2Pool(lambda: address, self._scope, limits=self._limits)
         self._buffer = self._buffer or ReadBuffer()
-        address = Address(endpoint.host, endpoint.port, context, None)
         return ServicePool(
             lambda: address, self._scope, limits=self._limits, read_buffer=self._buffer
         )
@@ -175,33 +177,32 @@ class ServiceRoutes:
 class ServiceRoute:
     """The way of one request to a Service: look up, then one address after the other until one takes it.
 
-    For the PipeOps dialect it is the `Pool` of an exchange, for the native one its `Way`; for both the `Elsewhere` of what found no connection.
+    For the PipeOps dialect it is the `Pool` of an exchange, for the native one its `Way`; for both the `Elsewhere` of
+    what found no connection.
     """
 
     __slots__ = (
         "_fresh",
         "_left",
-        "_resolver",
+        "_name",
         "_routes",
         "_speech",
         "_target",
         "_tries",
+        "_verify",
         "_wanted",
     )
 
     def __init__(
-        self,
-        routes: ServiceRoutes,
-        resolver: TargetResolver,
-        target: ServiceTarget,
-        wanted: Speech | None,
+        self, routes: ServiceRoutes, target: ServiceTarget, wanted: Speech | None = None
     ) -> None:
-        """`wanted`: what to speak whatever the port says."""
+        """`wanted`: what to speak, as the PipeOps dialect says; None: look the Service up."""
         self._routes = routes
-        self._resolver = resolver
         self._target = target
         self._wanted = wanted
         self._speech = wanted or Speech()
+        self._name = ""
+        self._verify = False
         self._left: list[Endpoint] = []
         self._tries = 0
         self._fresh = False
@@ -223,33 +224,62 @@ class ServiceRoute:
 
     def start(self, waiting: Waiting) -> None:
         """Look up the Service, then connect; `waiting` keeps the body meanwhile."""
-        self._routes.spawn(self._look_up(waiting), waiting.exchange)
+        directory = self._routes.directory
+        found = directory.known(self._target) if directory and self._wanted is None else None
+        if found is not None:
+            self._go(waiting, found)
+        else:
+            self._routes.spawn(self._look_up(waiting), waiting.exchange)
 
     async def _look_up(self, waiting: Waiting) -> None:
+        exchange = waiting.exchange
         try:
-            endpoints, speech = await self._routes.find(self._resolver, self._target)
+            found = await self._find()
         except TargetRefused as refusal:
             if waiting.cancelled:
                 return
-            exchange = waiting.exchange
             if isinstance(exchange, ServiceExchange):
                 exchange.refused(refusal)
             else:
                 exchange.failed(refusal.status, str(refusal), Hop.SERVICE)
             return
+        except Exception:
+            if not waiting.cancelled:
+                exchange.failed(502, "internal error in the agent", Hop.AGENT)
+            raise
         if not waiting.cancelled:
-            self._speech = self._wanted or speech
-            self._left = self._routes.ordered(endpoints)
-            self._next(waiting)
+            self._go(waiting, found)
+
+    async def _find(self) -> Found:
+        directory = self._routes.directory
+        if self._wanted is None and directory is not None:
+            return await directory.find(self._target)
+        resolver = self._routes.wire if self._wanted is None else self._routes.resolver
+        speech = self._wanted or speech_of("", "", self._target.port)
+        return Found(await resolver.resolve_all(self._target), speech, verify=False)
+
+    def _go(self, waiting: Waiting, found: Found) -> None:
+        exchange = waiting.exchange
+        speech = found.speech
+        if isinstance(exchange, ServiceExchange):
+            request = exchange.request
+            # gRPC is never anything else; a WebSocket over HTTP/2 (RFC 8441) is what no server expects unasked.
+            speech = replace(speech, http2=(speech.http2 or request.grpc) and not request.upgrade)
+        self._speech = speech
+        if speech.tls and self._wanted is None:
+            self._name = f"{self._target.name}.{self._target.namespace}.svc"
+            self._verify = found.verify
+        self._left = self._routes.ordered(found.endpoints)
+        self._next(waiting)
 
     def _next(self, waiting: Waiting) -> None:
         """Hand the request, and what has come of its body, to the connections of the next address."""
         endpoint = self._left[0]
         self._tries += 1
         exchange = waiting.exchange
-        pool = self._routes.pool(endpoint, self._speech)
+        pool = self._routes.pool(endpoint, self._speech, self._name, verify=self._verify)
         request = waiting.request
-        if isinstance(exchange, ServiceExchange) and not request:
+        if isinstance(exchange, ServiceExchange) and not request and not self._speech.http2:
             request = exchange.request.http1()
         fresh = self._fresh or exchange.upgrade
         (pool.dial if fresh else pool.send)(exchange, request, self)
@@ -262,7 +292,7 @@ class ServiceRoute:
         if self._left and self._tries < MAX_TRIES:
             self._next(waiting)
             return
-        self._resolver.forget(self._target)
+        self._routes.forget(self._target)
         exchange = waiting.exchange
         if isinstance(exchange, ServiceExchange):
             exchange.unreachable(code, message)

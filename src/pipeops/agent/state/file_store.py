@@ -15,6 +15,7 @@ from pipeops.agent.state.fields import (
     StateError,
     is_sound,
 )
+from pipeops.agent.state.lock import locked
 from pipeops.runtime.clock import Clock
 from pipeops.runtime.documents import DocumentError, read_yaml
 from pipeops.runtime.logs import get_logger
@@ -212,14 +213,27 @@ class FileStore:
     def _save(self, changes: dict[str, str]) -> None:
         import yaml  # noqa: PLC0415 - an agent whose state is in the cluster never pays for it
 
-        content = {**self._content, **changes}
-        if "epoch" in content:
-            content["epoch"] = int(content["epoch"])
         try:
-            write_private(self._path, yaml.safe_dump(content, sort_keys=True))
+            with locked(self._path):
+                # Another process of this machine may have written since we looked.
+                content = {**self._content, **self._now(), **changes}
+                if "epoch" in content:
+                    content["epoch"] = int(content["epoch"])
+                write_private(self._path, yaml.safe_dump(content, sort_keys=True))
         except OSError as error:
             raise StateError(f"state file {self._path}: {error.strerror or error}") from error
         self._content = content
+
+    def _now(self) -> dict[str, Any]:
+        """Return what is sound of the file as it is now; what is not has been put aside, or will be at the next start."""
+        try:
+            found = read_yaml(self._path, "state file") if self._path.is_file() else None
+        except DocumentError:
+            return {}
+        if not isinstance(found, dict):
+            return {}
+        unsound = {key for key in _KEYS if not is_sound(key, _text(found.get(key)))}
+        return {str(key): value for key, value in found.items() if key not in unsound}
 
 
 def file_store(clock: Clock, *, root: Path = Path("/"), here: Path = Path()) -> FileStore | None:

@@ -43,6 +43,8 @@ class Programs:
             *("--tls-cert", str(certificates.server)),
             *("--tls-key", str(certificates.server_key)),
             *("--log-format", "text"),
+            # Everything here is one person's: there is nobody to take a host from.
+            *("--route-hosts", "first-come"),
         )
         return self._child("control plane", "control.log", command, {})
 

@@ -6,6 +6,7 @@ from fastapi import Depends, FastAPI
 
 from pipeops.control.api import (
     agents,
+    certificates,
     clusters,
     domains,
     forwards,
@@ -38,7 +39,17 @@ def create_app(services: ApiServices) -> FastAPI:
         responses={"default": {"model": ProblemBody, "description": "An error"}},
     )
     app.state.services = services
-    for part in (system, agents, clusters, forwards, routes, domains, gateway, tokens):
+    for part in (
+        system,
+        agents,
+        certificates,
+        clusters,
+        forwards,
+        routes,
+        domains,
+        gateway,
+        tokens,
+    ):
         part.install(app)
     missing = unclassified(app.routes)
     if missing:

@@ -1,13 +1,17 @@
 """Routes that list the routes of the public gateway."""
 
-from typing import Annotated
+import asyncio
+import heapq
+from typing import Annotated, NamedTuple
 
 from fastapi import FastAPI, Query
 from pydantic import BaseModel
 
 from pipeops.control.api.access import Caller, Services
 from pipeops.control.routes.ownership import Refusal
+from pipeops.control.routes.registry import Asked
 from pipeops.control.routes.route import Route
+from pipeops.control.routes.wanted import ClusterRef
 
 MAX_PAGE = 1000
 
@@ -74,27 +78,44 @@ async def list_routes(
     """List the routes of the clusters that the caller may reach, served or not."""
     if services.gateway is None:
         return RouteListBody(items=[], next=None)
-    found = sorted(
-        (
-            (place, ref, route, refusal)
-            for ref, route, refusal in services.gateway.registry.asked()
-            if cluster in (None, ref.name)
-            and caller.may_reach(ref.name)
-            and (place := _place(route)) > after
-        ),
-        key=lambda item: item[0],
-    )
-    page = found[:limit]
+    asked = [
+        each
+        for each in services.gateway.registry.asked()
+        if cluster in (None, each.ref.name) and caller.may_reach(each.ref.name)
+    ]
+    # Sorting what a large fleet has takes longer than the loop may wait.
+    page, has_more = await asyncio.to_thread(_page, asked, after, limit)
     connected = {
-        ref.id: services.sessions.status(ref.id).connected for ref in {item[1] for item in page}
+        ref.id: services.sessions.status(ref.id).connected for ref in {item.ref for item in page}
     }
     return RouteListBody(
         items=[
-            RouteBody.of(route, refusal, connected=connected[ref.id])
-            for _, ref, route, refusal in page
+            RouteBody.of(item.route, item.refusal, connected=connected[item.ref.id])
+            for item in page
         ],
-        next=page[-1][0] if len(found) > limit else None,
+        next=_place(page[-1].route) if has_more else None,
     )
+
+
+class _Item(NamedTuple):
+    ref: ClusterRef
+    route: Route
+    refusal: Refusal | None
+
+
+def _page(asked: list[Asked], after: str, limit: int) -> tuple[list[_Item], bool]:
+    """The first routes behind a place, and whether there are more."""
+    found = heapq.nsmallest(
+        limit + 1,
+        (
+            (place, _Item(each.ref, route, each.refused.get(route.key.host)))
+            for each in asked
+            for route in each.routes
+            if (place := _place(route)) > after
+        ),
+        key=lambda item: item[0],
+    )
+    return [item for _, item in found[:limit]], len(found) > limit
 
 
 def _place(route: Route) -> str:

@@ -8,6 +8,9 @@ import msgspec
 
 from pipeops.control.api.sync_places import SyncPlaces
 from pipeops.control.auth.authenticator import Authenticator, ClusterAuthenticator
+from pipeops.control.certificates.certificate import Source
+from pipeops.control.certificates.orders import OrderStatus
+from pipeops.control.certificates.service import CertificateStatus
 from pipeops.control.forwards.ports import ForwardStatus
 from pipeops.control.routes.registry import RouteRegistry
 from pipeops.control.routes.upkeep import RouteUpkeep
@@ -71,6 +74,30 @@ class ForwardDirectory(Protocol):
         """A cluster was removed."""
 
 
+class CertificateKeeper(Protocol):
+    """Certificates of the public gateway; see `certificates.service.Certificates`."""
+
+    def status(self) -> list[CertificateStatus]:
+        """Those in force."""
+
+    def order_status(self) -> list[OrderStatus]:
+        """Those on their way."""
+
+    def problems(self) -> dict[str, str]:
+        """What is wrong, by what it concerns."""
+
+    async def upload(
+        self, host: str, chain: bytes, key: Secret[bytes], by: str
+    ) -> CertificateStatus:
+        """Put one in force."""
+
+    async def remove(self, host: str, by: str) -> Source:
+        """Remove one."""
+
+    def renew(self, host: str) -> None:
+        """Order one at once."""
+
+
 async def always_ready() -> tuple[str, ...]:
     """Report nothing that would keep us from serving."""
     return ()
@@ -106,4 +133,5 @@ class ApiServices:
     readiness: Callable[[], Awaitable[tuple[str, ...]]] = always_ready
     forwards: ForwardDirectory | None = None
     credentials: CredentialKeeper | None = None
+    certificates: CertificateKeeper | None = None
     gateway: GatewayServices | None = None

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from pipeops.control.certificates.acme_errors import AcmeError
 from pipeops.control.certificates.certificate import (
@@ -73,7 +73,7 @@ class OrderStatus:
     """
 
     host: str
-    state: str
+    state: Literal["ordering", "failed", "waiting"]
     problem: str
     failures: int
     next_attempt_at: float | None
@@ -167,7 +167,7 @@ class Orders:
         if host in self._ordering:
             return OrderStatus(host, "ordering", problem, failures, None)
         at = max(self._paused_until, failure.retry_at if failure is not None else now)
-        state = "failed" if failure is not None else "waiting"
+        state: Literal["failed", "waiting"] = "failed" if failure is not None else "waiting"
         return OrderStatus(host, state, problem or self.problem, failures, at)
 
     # -- service ---------------------------------------------------------------------------
@@ -302,8 +302,9 @@ class Orders:
         for known in (self._asked, self._asked_at):
             for fingerprint in known.keys() - live.keys():
                 del known[fingerprint]
-        oldest = min(live, key=lambda one: self._asked_at.get(one, 0.0), default=None)
-        if oldest is None or now - self._asked_at.get(oldest, 0.0) < ASK_INTERVAL:
+        last = {one: self._asked_at.get(one, live[one].not_before) for one in live}
+        oldest = min(last, key=last.__getitem__, default=None)
+        if oldest is None or now - last[oldest] < ASK_INTERVAL:
             return None
         return live[oldest]
 

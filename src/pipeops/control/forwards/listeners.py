@@ -9,6 +9,7 @@ from pipeops.control.forwards.route import NoRoute, Route
 from pipeops.control.store.forwards import Forward
 from pipeops.protocol.exchange.datagrams import MAX_DATAGRAM, DatagramReader, encode_datagram
 from pipeops.protocol.mux.stream import Stream
+from pipeops.runtime.datagrams import send_datagram
 from pipeops.runtime.logs import get_logger
 from pipeops.tunnel.socket_end import SocketEnd
 from pipeops.tunnel.tcp_stream import TcpStream
@@ -207,7 +208,7 @@ class UdpListener(asyncio.DatagramProtocol):
     def send(self, data: bytes, addr: tuple[str, int]) -> None:
         """Answer a client."""
         if self._transport is not None:
-            self._transport.sendto(data, addr)
+            send_datagram(self._transport, data, addr)
 
     def forget(self, client: "UdpClient") -> None:
         """A session is over."""

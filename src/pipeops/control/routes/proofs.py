@@ -12,9 +12,10 @@ from pipeops.control.routes.ownership import domains_above, is_below
 
 RECORD = "_pipeops-challenge"  # the underscore keeps it out of what can be registered as a host
 MAX_LOOKUPS = 32  # of one search
+MINUTE, PER_MINUTE = 60.0, 96  # lookups for one cluster, whatever it asks for
 CONCURRENT = 8
 SEARCH_TIME = 3.0  # seconds that an agent's request waits for proofs; the rest is found later
-FIRST_RETRY, LAST_RETRY = 15.0, 1800.0  # seconds until a domain without proof is looked up again
+FIRST_RETRY, LAST_RETRY = 15.0, 300.0  # seconds until a domain without proof is looked up again
 MAX_REMEMBERED = 20_000
 
 
@@ -64,6 +65,7 @@ class DomainProofs:
         self._lookup = lookup
         self._instance = instance
         self._now = now
+        self._minutes: dict[str, tuple[float, int]] = {}  # when it began, lookups since
         self._absent: dict[tuple[str, str], tuple[float, float]] = {}  # when again, after how long
 
     def challenge(self, cluster_id: str, domain: str) -> Challenge:
@@ -121,7 +123,12 @@ class DomainProofs:
             if self._absent.get((cluster_id, domain), (0.0, 0.0))[0] <= now
         ]
         due.sort(key=lambda domain: (-covers[domain], len(domain), domain))
-        return due[:MAX_LOOKUPS]
+        began, done = self._minutes.get(cluster_id, (now, 0))
+        if now >= began + MINUTE:
+            began, done = now, 0
+        due = due[: min(MAX_LOOKUPS, PER_MINUTE - done)]
+        self._minutes[cluster_id] = (began, done + len(due))
+        return due
 
     def _postpone(self, cluster_id: str, domain: str) -> None:
         key = (cluster_id, domain)

@@ -1,11 +1,20 @@
 """RouteRegistry: what clusters ask for, what they may have, and the table that the public gateway reads."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from pipeops.control.routes.decision import Decision, decide
 from pipeops.control.routes.ownership import (
     HostOwnership,
     HostRule,
@@ -15,9 +24,9 @@ from pipeops.control.routes.ownership import (
 )
 from pipeops.control.routes.refusals import RefusalLog
 from pipeops.control.routes.route import Route, RouteKey
-from pipeops.control.routes.stored import route_of, row_key, stored_of
+from pipeops.control.routes.stored import route_of
 from pipeops.control.routes.table import RouteTable
-from pipeops.control.routes.wanted import ClusterRef, Wanted, difference, left_hosts
+from pipeops.control.routes.wanted import ClusterRef, Wanted, difference
 from pipeops.control.store.domains import DomainGrant, Origin
 from pipeops.control.store.errors import StoreUnavailable
 from pipeops.control.store.routes import HeldHost, RouteChange, StoredRoute
@@ -76,6 +85,15 @@ class Outcome:
     surplus: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a cluster asks for, and which hosts of that it is refused."""
+
+    ref: ClusterRef
+    routes: Sequence[Route]
+    refused: Mapping[str, Refusal]
+
+
 class RouteRegistry:
     """One for each process. Changes come one after the other; readers of `table` see every step and never wait.
 
@@ -102,11 +120,12 @@ class RouteRegistry:
 
     # -- reading ---------------------------------------------------------------------------
 
-    def asked(self) -> Iterator[tuple[ClusterRef, Route, Refusal | None]]:
-        """Every route that any cluster asks for, with why it is not served, if it is not."""
-        for wanted in self._clusters.values():
-            for route in wanted.routes():
-                yield wanted.ref, route, wanted.refused.get(route.key.host)
+    def asked(self) -> list[Asked]:
+        """What every cluster asks for just now: a copy, for threads to read."""
+        return [
+            Asked(wanted.ref, tuple(wanted.routes()), dict(wanted.refused))
+            for wanted in self._clusters.values()
+        ]
 
     def refused(self, ref: ClusterRef) -> Mapping[str, Refusal]:
         """The hosts that a cluster asks for and does not get."""
@@ -169,7 +188,7 @@ class RouteRegistry:
             if known is None and wanted.count >= MAX_ROUTES:
                 return Outcome(wanted.count, {}, surplus=1)
             host = route.key.host
-            if known == route and host not in wanted.refused:
+            if known is not None and _is_same(known, route) and host not in wanted.refused:
                 return Outcome(wanted.count, {})
             await self._change(ref, remove=[known] if known else [], put=[route])
             return self._outcome(wanted, [host])
@@ -243,10 +262,11 @@ class RouteRegistry:
     async def forget_cluster(self, name: str) -> None:
         """A cluster was removed, and its routes with it."""
         async with self._changing():
-            self.table.replace(name, ())
             self.ownership.forget_cluster(name)
             self.refusals.forget_cluster(name)
-            self._clusters.pop(name, None)
+            wanted = self._clusters.pop(name, None)
+            if wanted is not None:
+                await self._fill_table(wanted, [route.key for route in wanted.routes()], ())
 
     async def _settle(self, domain: str, gaining: ClusterRef | None = None) -> None:
         """Judge what is below a domain again: first what is held, then what `gaining` waits for."""
@@ -296,29 +316,28 @@ class RouteRegistry:
     ) -> None:
         """Decide about the hosts concerned, store it, then show it. Nothing is shown that was not stored."""
         wanted = self._wanted(ref)
-        gone = left_hosts(wanted, remove, put)
-        concerned = dict.fromkeys([route.key.host for route in put])
-        concerned.update(dict.fromkeys(rejudge))
-        verdicts = {host: self.ownership.judge(ref.name, host) for host in concerned if host not in gone}  # fmt: skip
-        mine = {host for host in (*verdicts, *gone) if self.ownership.holder(host) == ref.name}
-        kept = self._kept(ref, gone & mine)
-        lost = {host for host in mine if verdicts.get(host) is not None} | ((gone & mine) - kept)
-        hold = [host for host, verdict in verdicts.items() if verdict is None and host not in mine]
-        change = RouteChange(
-            cluster_id=ref.id,
-            remove=[row_key(route.key) for route in remove],
-            put=[stored_of(ref.id, route) for route in put],
-            hold=hold,
-            touch=kept,
-            release=lost,
-        )
+
+        def decided() -> Decision:
+            return decide(
+                wanted,
+                self.ownership,
+                remove=remove,
+                put=put,
+                rejudge=rejudge,
+                most_unused=MAX_UNUSED,
+            )
+
+        # Nothing else changes what is decided about, so a large change may be thought over beside the loop.
+        large = len(remove) + len(put) + len(rejudge) > SLICE
+        decision = await asyncio.to_thread(decided) if large else decided()
+        change = decision.change
         if change:
             await self._routes.change(change)
-        for host in lost:
+        for host in change.release:
             self.ownership.release(host)
-        for host in hold:
+        for host in change.hold:
             self.ownership.hold(host, ref.name)
-        await self._show(wanted, remove, put, verdicts)
+        await self._show(wanted, remove, put, decision.verdicts)
 
     async def _show(
         self,
@@ -375,16 +394,6 @@ class RouteRegistry:
         first = next(iter(wanted.hosts[host]))
         return self.table.get(first) is not None
 
-    def _kept(self, ref: ClusterRef, gone: set[str]) -> set[str]:
-        """Of hosts without routes those that stay the cluster's for a while: a redeployment is no reason to lose one.
-
-        A host that a domain covers needs no keeping: nobody but the domain's clusters can take it.
-        """
-        candidates = {host for host in gone if not self.ownership.covering(host)}
-        unused = self.ownership.held_by(ref.name) - len(self._wanted(ref).hosts)
-        room = max(MAX_UNUSED - max(unused, 0), 0)
-        return set(sorted(candidates)[:room])
-
     async def _release(self, ref: ClusterRef, hosts: Collection[str]) -> None:
         await self._routes.change(RouteChange(cluster_id=ref.id, release=hosts))
         for host in hosts:
@@ -399,3 +408,11 @@ class RouteRegistry:
     def _outcome(self, wanted: Wanted, hosts: Iterable[str], surplus: int = 0) -> Outcome:
         refusals = {host: wanted.refused[host] for host in hosts if host in wanted.refused}
         return Outcome(wanted.count, refusals, surplus)
+
+
+def _is_same(known: Route, route: Route) -> bool:
+    """Whether a registration says nothing new. A Go agent tells the namespace of the Ingress only when it synchronises."""
+    name = known.ingress.rpartition("/")[2]
+    return (
+        route.ingress.rpartition("/")[2] == name and replace(route, ingress=known.ingress) == known
+    )

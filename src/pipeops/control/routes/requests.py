@@ -90,13 +90,13 @@ class RuleBody(msgspec.Struct, kw_only=True):
 
 
 class IngressBody(msgspec.Struct, kw_only=True):
-    """One Ingress; `namespace` is its own. `routing_mode` is ours: `tunnel` where the cluster's address does not serve it."""
+    """One Ingress; `namespace` is its own. `routing_mode` is ours, where it is not that of the whole body."""
 
     namespace: str = ""
     ingress_name: str = ""
+    routing_mode: str = ""
     annotations: dict[str, str] | None = None
     rules: list[RuleBody] | None = None
-    routing_mode: str = ""
 
 
 class SyncBody(msgspec.Struct, kw_only=True):
@@ -174,12 +174,12 @@ def wish_of(body: bytes, cluster: str) -> Wish:
         BodyInvalid: It is no JSON of this shape.
     """
     sync = decode(body, SyncBody)
-    direct = _endpoint(sync.routing_mode, sync.public_endpoint)
     wish = Wish(sync.cluster_uuid, [], [])
     owners: dict[RouteKey, str] = {}
     for ingress in sync.ingresses or ():
         name = f"{ingress.namespace}/{ingress.ingress_name}"
         annotations = kept_annotations(ingress.annotations or {})
+        direct = _endpoint(ingress.routing_mode or sync.routing_mode, sync.public_endpoint)
         for rule, path in _paths(ingress):
             try:
                 route = _route(
@@ -189,7 +189,7 @@ def wish_of(body: bytes, cluster: str) -> Wish:
                     namespace=_namespace(sync, ingress, path),
                     ingress=name,
                     tls=rule.tls,
-                    direct="" if ingress.routing_mode == RoutingMode.TUNNEL else direct,
+                    direct=direct,
                     annotations=annotations,
                 )
                 first = owners.setdefault(route.key, name)

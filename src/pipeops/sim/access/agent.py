@@ -35,6 +35,7 @@ def _named(rule_: JsonObject, *names: str) -> JsonObject:
 def _base() -> list[JsonObject]:
     return [
         rule("", ["pods", "nodes", "services", "namespaces"], READ),
+        rule("discovery.k8s.io", ["endpointslices"], ["get", "list"]),
         rule("apps", ["deployments", "replicasets", "statefulsets"], READ),
         rule("metrics.k8s.io", ["nodes", "pods"], ["get", "list"]),
     ]

@@ -1,6 +1,7 @@
 """A loop whose connections the test makes, and a connector on it."""
 
 import asyncio
+import errno
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ class Datagrams:
         self.sent: list[bytes] = []
         self.closed = False
 
-    def sendto(self, data: bytes) -> None:
+    def sendto(self, data: bytes, addr: object = None) -> None:
         self.sent.append(bytes(data))
 
     def close(self) -> None:
@@ -33,6 +34,7 @@ class Network:
         self.transports: list[RecordingTransport] = []
         self.datagrams: list[Datagrams] = []
         self.error: OSError | None = None
+        self.dead: set[str] = set()
 
     def time(self) -> float:
         return self.now
@@ -42,6 +44,8 @@ class Network:
     ) -> Any:
         if self.error is not None:
             raise self.error
+        if host in self.dead:
+            raise OSError(errno.ECONNREFUSED, "Connection refused")
         self.connected.append((host, port))
         self.transports.append(RecordingTransport())
         protocol = factory()
@@ -76,9 +80,9 @@ def connector(scope: TaskScope, network: Network) -> Connector:
     return Connector(scope, loop=network)  # type: ignore[arg-type]
 
 
-async def somewhere() -> Endpoint:
-    return Endpoint("10.0.0.9", 80)
+async def somewhere() -> tuple[Endpoint, ...]:
+    return (Endpoint("10.0.0.9", 80),)
 
 
-async def refused() -> Endpoint:
+async def refused() -> tuple[Endpoint, ...]:
     raise TargetRefused("not allowed")

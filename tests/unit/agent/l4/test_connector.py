@@ -5,6 +5,7 @@ import os
 
 from pipeops.agent.l4 import connector as module
 from pipeops.agent.l4.udp import UdpSession
+from pipeops.agent.targets import Endpoint
 from pipeops.runtime.tasks import OnError, TaskScope
 from pipeops.tunnel.socket_end import SocketEnd
 from tests.support.turns import turns
@@ -80,3 +81,21 @@ async def test_giving_up_while_the_target_is_looked_up_connects_nothing() -> Non
         end.abort()
         await turns()
         assert network.connected == []
+
+
+async def test_a_target_with_several_addresses_is_connected_at_the_first_that_answers() -> None:
+    async def three() -> tuple[Endpoint, ...]:
+        return tuple(Endpoint(f"10.0.0.{number}", 80) for number in range(1, 6))
+
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        network, far = Network(), Far()
+        made = connector(scope, network)
+        network.dead = {"10.0.0.1", "10.0.0.2"}
+        end = SocketEnd(far, network)  # type: ignore[arg-type]
+        made.connect(three, end)
+        await turns()
+        assert (network.connected, end.connected) == ([("10.0.0.3", 80)], True)
+        network.dead.add("10.0.0.3")
+        made.connect(three, SocketEnd(far, network))  # type: ignore[arg-type]
+        await turns()
+        assert far.closed == ["no connection: Connection refused"]

@@ -195,3 +195,30 @@ async def test_a_full_disk_is_an_error_and_the_old_file_stays(
     with pytest.raises(StateError, match="No space left"):
         await made.save({"agent_id": "b"})
     assert (await store(here / "state.yaml").load()).agent_id == "a"
+
+
+async def test_two_processes_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "agent-state.yaml"
+    first, second = store(path), store(path)
+    await first.load()
+    await second.load()
+    await first.save({"agent_id": "agent-a", "epoch": "1"})
+    await second.save({"gateway_ws_url": "wss://gateway.example.com/ws"})
+    await first.save({"cluster_id": "c1"})
+    assert yaml.safe_load(path.read_text()) == {
+        "agent_id": "agent-a", "cluster_id": "c1", "epoch": 1, "gateway_ws_url": "wss://gateway.example.com/ws",
+    }  # fmt: skip
+
+
+async def test_what_another_process_broke_is_not_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "agent-state.yaml"
+    made = store(path)
+    await made.save({"agent_id": "agent-a"})
+    path.write_text("agent_id: 'two words'\nkept: by somebody\n")
+    await made.save({"cluster_id": "c1"})
+    assert yaml.safe_load(path.read_text()) == {
+        "agent_id": "agent-a", "cluster_id": "c1", "kept": "by somebody",
+    }  # fmt: skip
+    path.write_text("{")
+    await made.save({"cluster_id": "c2"})
+    assert yaml.safe_load(path.read_text())["agent_id"] == "agent-a"

@@ -1,12 +1,15 @@
 """Agents register what the public gateway serves."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from pipeops.control.api import gateway as module
+from pipeops.control.routes import registry
 from pipeops.control.routes.ownership import HostRule
 from pipeops.control.routes.requests import MAX_SYNC_BODY
+from pipeops.control.routes.wanted import ClusterRef
 from tests.unit.control.api.routed import (
     PREFIX,
     Names,
@@ -117,8 +120,6 @@ async def test_a_proof_that_is_there_already_is_found(store, connect, services, 
 
 
 def _ref(cluster):
-    from pipeops.control.routes.wanted import ClusterRef  # noqa: PLC0415
-
     return ClusterRef(cluster.id, cluster.name)
 
 
@@ -177,8 +178,6 @@ async def test_too_many_at_once_are_asked_to_come_back(store, connect, services)
 
 
 async def test_a_cluster_has_only_so_many_routes(store, connect, monkeypatch):
-    from pipeops.control.routes import registry  # noqa: PLC0415
-
     monkeypatch.setattr(registry, "MAX_ROUTES", 1)
     cluster, agent = await add_agent(store, connect, "edge")
     answer = await agent.post(f"{PREFIX}/sync", json=synchronisation(cluster, "a.io", "b.io"))
@@ -188,8 +187,6 @@ async def test_a_cluster_has_only_so_many_routes(store, connect, monkeypatch):
 
 
 async def test_a_control_plane_without_a_gateway(services, store, connect, app):
-    from dataclasses import replace  # noqa: PLC0415
-
     app.state.services = replace(services, gateway=None)
     cluster, agent = await add_agent(store, connect, "edge")
     assert (await agent.post(f"{PREFIX}/sync", json=synchronisation(cluster))).status_code == 404

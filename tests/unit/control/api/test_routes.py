@@ -1,5 +1,7 @@
 """The list of routes."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeops.control.api.services import ClusterConnection
@@ -68,8 +70,6 @@ async def test_routes_go_with_their_cluster(store, connect, admin):
 
 
 async def test_a_control_plane_without_a_gateway_has_none(app, services, user):
-    from dataclasses import replace  # noqa: PLC0415
-
     app.state.services = replace(services, gateway=None)
     assert (await user.get("/api/v1/routes")).json() == {"items": [], "next": None}
     assert (await user.get("/api/v1/domains")).status_code == 404

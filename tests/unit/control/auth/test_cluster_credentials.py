@@ -79,3 +79,11 @@ def test_a_damaged_key_file_is_refused(tmp_path):
     path.write_bytes(b"short")
     with pytest.raises(CredentialKeyError, match="damaged"):
         load_key(path)
+
+
+def test_what_is_sealed_for_one_purpose_opens_for_no_other():
+    key = bytes(32)
+    sealed = Sealer(key, b"one").seal("a", Secret("text"))
+    assert Sealer(key, b"one").open("a", sealed) == Secret("text")
+    assert Sealer(key, b"two").open("a", sealed) is None
+    assert Sealer(key).open("a", sealed) is None

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeops.control.edge.api_relay import MAX_BODY, MAX_WAITING, ApiRelay, Relay
+from pipeops.control.edge.api_relay import MAX_BODY, MAX_WAITING, ApiRelay, Relay, max_body
 from pipeops.control.edge.exchange import ClientRequest
+from pipeops.control.routes.requests import MAX_SYNC_BODY
 from pipeops.http1.head import parse_head
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.status import Hop
@@ -205,6 +206,32 @@ def test_a_chunked_body_is_bounded_like_any_other() -> None:
     made.on_body(memoryview(b"x"), False)
     assert client.ended.startswith("413")
     assert transport.aborted
+
+
+@pytest.mark.parametrize(
+    ("target", "large"),
+    [
+        (b"/api/v1/gateway/routes/sync", True),
+        (b"/api/v1/gateway/routes/sync?x=1", True),
+        (b"/api/v1/gateway/routes/sync/", False),
+        (b"/api/v1/gateway/routes/register", False),
+        (b"/api/v1/x?/api/v1/gateway/routes/sync", False),
+    ],
+)
+def test_only_the_sync_of_routes_may_be_large(target: bytes, large: bool) -> None:
+    assert max_body(target) == (MAX_SYNC_BODY if large else MAX_BODY)
+    raw = b"POST %b HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % (target, MAX_BODY + 1)
+    client, scope = FakeClient(), Scope()
+    ApiRelay(Path("/nowhere"), scope).open(request(raw), client)  # type: ignore[arg-type]
+    assert client.ended.startswith("413") is not large
+    for waiting in scope.spawned:
+        waiting.close()
+    made, client, transport = answer(
+        raw=b"POST %b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" % target
+    )
+    made.on_body(memoryview(bytes(MAX_BODY)), False)
+    made.on_body(memoryview(b"x"), False)
+    assert transport.aborted is not large
 
 
 def test_a_client_that_left_ends_it_also_while_it_connects() -> None:

@@ -3,7 +3,14 @@
 import asyncio
 
 from pipeops.control.routes import proofs as module
-from pipeops.control.routes.proofs import FIRST_RETRY, LAST_RETRY, MAX_LOOKUPS, Finding
+from pipeops.control.routes.proofs import (
+    FIRST_RETRY,
+    LAST_RETRY,
+    MAX_LOOKUPS,
+    MINUTE,
+    PER_MINUTE,
+    Finding,
+)
 
 CLUSTER = "7d6f3f5e-cluster"
 
@@ -60,6 +67,18 @@ async def test_what_is_not_proven_is_not_asked_for_again_at_once(names, proofs, 
     ticks.time += LAST_RETRY
     publish(names, proofs, "app.io")
     assert await proofs.search(CLUSTER, ["app.io"]) == ["app.io"]
+
+
+async def test_an_agent_with_ever_new_hosts_makes_no_storm_of_questions(names, proofs, ticks):
+    async def ask(cluster):
+        for number in range(300):
+            await proofs.search(cluster, [f"h{number}-{len(names.asked)}.io"])
+        return len(names.asked)
+
+    assert await ask(CLUSTER) == PER_MINUTE
+    assert await ask("another") == 2 * PER_MINUTE
+    ticks.time += MINUTE
+    assert await ask(CLUSTER) == 3 * PER_MINUTE
 
 
 async def test_what_is_remembered_is_bounded(names, proofs, monkeypatch):

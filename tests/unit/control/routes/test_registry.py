@@ -1,6 +1,7 @@
 """What clusters ask for, what they get, and that the store says the same."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -36,6 +37,14 @@ async def test_a_registered_route_is_served_and_stored_and_once_more_changes_not
     await registry.register(one, route(service="new"))
     assert served(registry) == ["app.example.com/ one:new"]
     assert served(await reloaded(registry, store, wall)) == served(registry)
+
+
+async def test_a_registration_does_not_undo_what_the_sync_knows_better(registry, one, route):
+    await registry.sync(one, [replace(route(), ingress="shop/web")])
+    await registry.register(one, replace(route(), ingress="controller/web"))
+    assert next(iter(registry.table)).ingress == "shop/web"
+    await registry.register(one, replace(route(), ingress="controller/other"))
+    assert next(iter(registry.table)).ingress == "controller/other"
 
 
 async def test_a_sync_replaces_what_the_cluster_had_and_nothing_else(
@@ -78,12 +87,10 @@ async def test_a_host_of_another_cluster_is_refused_and_shown(registry, store, w
     outcome = await registry.sync(two, [theirs, route("free.example.com", cluster="two")])
     assert list(outcome.refusals) == ["app.example.com"]
     assert served(registry) == ["app.example.com/ one:app", "free.example.com/ two:app"]
-    asked = {
-        (ref.name, each.key.path): refusal and refusal.reason
-        for ref, each, refusal in registry.asked()
-        if each.key.host == "app.example.com"
-    }
-    assert asked == {("one", "/"): None, ("two", "/admin"): Reason.TAKEN}
+    asked = {each.ref.name: each for each in registry.asked()}
+    assert (asked["one"].routes, asked["one"].refused) == ((route(),), {})
+    assert theirs in asked["two"].routes
+    assert asked["two"].refused["app.example.com"].reason is Reason.TAKEN
     noted = registry.refusals.latest()[0]
     assert (noted.cluster, noted.host, noted.count) == ("two", "app.example.com", 2)
     again = await reloaded(registry, store, wall)
@@ -190,7 +197,7 @@ async def test_a_removed_cluster_leaves_nothing(registry, store, one, two, route
     assert served(registry) == []
     assert list(registry.ownership.grants()) == []
     assert (await registry.register(two, route(cluster="two"))).refusals == {}
-    assert [ref.name for ref, _, _ in registry.asked()] == ["two"]
+    assert [each.ref.name for each in registry.asked()] == ["two"]
 
 
 async def test_what_is_not_stored_is_not_served(registry, one, route, monkeypatch):

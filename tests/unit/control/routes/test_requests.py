@@ -152,6 +152,13 @@ def test_direct_needs_an_address(mode, endpoint, direct):
     assert route.public_endpoint == (endpoint if direct else "")
 
 
+def test_one_ingress_may_go_through_the_tunnel_while_others_are_direct():
+    document = json.loads(sync(path(), routing_mode="direct", public_endpoint="lb.io:443"))
+    document["ingresses"].append(document["ingresses"][0] | {"ingress_name": "b", "routing_mode": "tunnel", "rules": [{"host": "b.io", "paths": [path()]}]})  # fmt: skip
+    modes = [route.mode for route in wish_of(json.dumps(document).encode(), "edge").routes]
+    assert modes == [RoutingMode.DIRECT, RoutingMode.TUNNEL]
+
+
 def test_annotations_are_those_of_the_allow_list_and_bounded():
     kept = kept_annotations(
         {

@@ -26,7 +26,9 @@ def upgrade() -> None:
         sa.Column("public_endpoint", sa.Text, nullable=False),
         sa.Column("annotations", sa.JSON, nullable=False),
         sa.PrimaryKeyConstraint("cluster_id", "host", "path", "path_type", name="pk_routes"),
-        _of_cluster("routes"),
+        sa.ForeignKeyConstraint(
+            ["cluster_id"], ["clusters.id"], name="fk_routes_cluster_id", ondelete="CASCADE"
+        ),
     )
     op.create_table(
         "route_hosts",
@@ -34,7 +36,9 @@ def upgrade() -> None:
         sa.Column("cluster_id", sa.Text, nullable=False),
         sa.Column("used_at", sa.Double, nullable=False),
         sa.PrimaryKeyConstraint("host", name="pk_route_hosts"),
-        _of_cluster("route_hosts"),
+        sa.ForeignKeyConstraint(
+            ["cluster_id"], ["clusters.id"], name="fk_route_hosts_cluster_id", ondelete="CASCADE"
+        ),
     )
     op.create_table(
         "domains",
@@ -44,17 +48,14 @@ def upgrade() -> None:
         sa.Column("granted_by", sa.Text, nullable=False),
         sa.Column("created_at", sa.Double, nullable=False),
         sa.PrimaryKeyConstraint("domain", "cluster_id", name="pk_domains"),
-        _of_cluster("domains"),
+        sa.ForeignKeyConstraint(
+            ["cluster_id"], ["clusters.id"], name="fk_domains_cluster_id", ondelete="CASCADE"
+        ),
     )
 
 
 def downgrade() -> None:
     """Drop the tables."""
-    for table in ("domains", "route_hosts", "routes"):
-        op.drop_table(table)
-
-
-def _of_cluster(table: str) -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint(
-        ["cluster_id"], ["clusters.id"], name=f"fk_{table}_cluster_id", ondelete="CASCADE"
-    )
+    op.drop_table("domains")
+    op.drop_table("route_hosts")
+    op.drop_table("routes")

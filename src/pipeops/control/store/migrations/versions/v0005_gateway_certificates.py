@@ -42,5 +42,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
-    for table in ("acme_failures", "acme_accounts", "gateway_certificates"):
-        op.drop_table(table)
+    op.drop_table("acme_failures")
+    op.drop_table("acme_accounts")
+    op.drop_table("gateway_certificates")

@@ -1,0 +1,50 @@
+"""An exchange for HTTP/2 tests, on a stream that remembers."""
+
+from typing import Any
+
+from pipeops.agent.proxy.failure import StreamFailure
+from pipeops.agent.services.exchange import ServiceExchange
+from pipeops.agent.services.request import read_request
+from pipeops.agent.targets import ServiceTarget
+from pipeops.protocol.exchange.native import StreamHead, StreamKind
+from tests.support.transports import RecordingStream
+
+
+class Way:
+    """Attributes: `again_for`, exchanges that were to be sent again."""
+
+    def __init__(self) -> None:
+        self.again_for: list[Any] = []
+
+    def again(self, exchange: Any) -> None:
+        self.again_for.append(exchange)
+
+
+class Asked:
+    """One request. Attributes: `reports`, failures as (status, message); `ends`, those after the head."""
+
+    def __init__(
+        self,
+        http_head: bytes = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n",
+        *,
+        length: int = 0,
+        flags: int = 0,
+    ) -> None:
+        self.stream = RecordingStream()
+        self.way = Way()
+        self.reports: list[tuple[int, str]] = []
+        self.ends: list[str] = []
+        head = StreamHead(StreamKind.SERVICE_HTTP, flags, 0, length, bytes(16), b"", b"", http_head)
+        failure = StreamFailure(
+            self.stream,  # type: ignore[arg-type]
+            b"0" * 32,
+            lambda _stream, _code, _hop, message: self.ends.append(message),
+            lambda _id, code, _hop, message: self.reports.append((code, message)),
+        )
+        request = read_request(head, host=b"web")
+        self.exchange = ServiceExchange(failure, head, ServiceTarget("web", "shop", 80), request)
+        self.exchange.begin(self.way, None)
+
+    def body(self, data: bytes, *, fin: bool = False) -> None:
+        self.stream.remote_finished = fin
+        self.stream.sink.on_data(memoryview(data), fin)
