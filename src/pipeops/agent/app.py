@@ -58,7 +58,6 @@ from pipeops.runtime.heap import keep_freed_memory
 from pipeops.runtime.logs import get_logger, tapped
 from pipeops.runtime.loop_errors import report_loop_errors
 from pipeops.runtime.secrets import Secret
-from pipeops.runtime.settings import Problem, SettingsError
 from pipeops.runtime.signals import log_level_signals, shutdown_event, state_report
 from pipeops.runtime.supervisor import Service, Supervisor
 from pipeops.runtime.tasks import OnError, TaskScope
