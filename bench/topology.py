@@ -164,24 +164,23 @@ class Topology:
                 plane.agents[cluster] = self.start_agent(plane, cluster)
         return self._planes[tls]
 
-    def public_options(self) -> tuple[int, list[str]]:
+    def public_options(self) -> tuple[int, tuple[str, ...]]:
         """Port and options of a public gateway with TLS, whose hosts belong to who comes first."""
         port, pair = free_port(), self.certificates
         options = ["--public-https", f"127.0.0.1:{port}", "--route-hosts", "first-come"]
         options += ["--certificate-dir", str(pair.certificate.parent)]
         options += ["--default-certificate", pair.certificate.stem]
-        return port, [*options, "--public-direct-private"]
+        return port, (*options, "--public-direct-private")
 
-    def start_control(self, *, tls: bool, label: str, more: Sequence[str] = ()) -> Plane:
+    def start_control(self, *, tls: bool, label: str, options: tuple[str, ...] = ()) -> Plane:
         """A control plane of its own, without agents."""
         port = free_port()
         data = self.directory / f"{label}.data"
-        options = []
         if tls:
             pair = self.certificates
-            options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
+            options += ("--tls-cert", str(pair.certificate), "--tls-key", str(pair.key))
         command = [sys.executable, "-m", "pipeops.control", "--data-dir", str(data)]
-        command += ["--listen", f"127.0.0.1:{port}", "--log-format", "json", *options, *more]
+        command += ["--listen", f"127.0.0.1:{port}", "--log-format", "json", *options]
         token_file = data / "admin-token"
         control = self.processes.start(
             label, command, ready=lambda: port_open(port)() and token_file.exists()

@@ -41,7 +41,7 @@ def public_gateway(topology: Topology, plan: Plan) -> list[Result]:
 def _start(topology: Topology) -> dict[str, tuple[Target, tuple[str, ...]]]:
     """A control plane with the public gateway, an agent, and a route of each mode."""
     https, options = topology.public_options()
-    plane = topology.start_control(tls=True, label="control-public", more=options)
+    plane = topology.start_control(tls=True, label="control-public", options=options)
     port = topology.service_port
     nginx.add_service(topology.processes, "apps", "web", port)
     more = ("--services-allow", f"apps/web:{port}")
