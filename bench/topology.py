@@ -155,14 +155,13 @@ class Topology:
                 plane.agents[cluster] = self.start_agent(plane, cluster)
         return self._planes[tls]
 
-    def start_control(self, *, tls: bool, label: str) -> Plane:
+    def start_control(self, *, tls: bool, label: str, options: tuple[str, ...] = ()) -> Plane:
         """A control plane of its own, without agents."""
         port = free_port()
         data = self.directory / f"{label}.data"
-        options = []
         if tls:
             pair = self.certificates
-            options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
+            options += ("--tls-cert", str(pair.certificate), "--tls-key", str(pair.key))
         command = [sys.executable, "-m", "pipeops.control", "--data-dir", str(data)]
         command += ["--listen", f"127.0.0.1:{port}", "--log-format", "json", *options]
         token_file = data / "admin-token"

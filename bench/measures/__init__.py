@@ -11,6 +11,7 @@ from bench.measures.exec_echo import exec_echo
 from bench.measures.fairness import beside_bulk, stalled_reader
 from bench.measures.fleet import fleet
 from bench.measures.footprint import agent_footprint
+from bench.measures.ingresses import ingresses
 from bench.measures.large_cluster import large_cluster
 from bench.measures.plan import Plan
 from bench.measures.small import small_get
@@ -32,6 +33,7 @@ MEASURES: Final[dict[str, Callable[[Topology, Plan], list[Result]]]] = {
     "bodies": body_memory,
     "agent": agent_footprint,
     "large": large_cluster,
+    "ingresses": ingresses,
     "fleet": fleet,
 }
 

@@ -6,12 +6,13 @@ import gc
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from random import Random
 from socket import AF_UNIX, socket
+from typing import Any
 
 import uvloop
 
@@ -170,10 +171,10 @@ class ControlPlane:
                 listener = self._listener(requests, api_socket)
                 self.access_log.start()
                 services.spawn(self._serve_api(api_socket, upkeep), name="api")
-                services.spawn(upkeep.run(), name="routes")
+                services.spawn(self._once_listening(upkeep.run), name="routes")
                 services.spawn(self._watch_tokens(), name="tokens")
-                services.spawn(self._serve_forwards(), name="forwards")
-                services.spawn(self.certificates.run(), name="certificates")
+                services.spawn(self._once_listening(self.forwards.run), name="forwards")
+                services.spawn(self._once_listening(self.certificates.run), name="certificates")
                 listening = services.spawn(self._listen(listener), name="listener")
                 gc.collect()
                 gc.freeze()
@@ -285,9 +286,10 @@ class ControlPlane:
             _settle_memory()
             await server.serve(sockets=[listening])
 
-    async def _serve_forwards(self) -> None:
-        await self._listening.wait()  # a control plane that cannot start opens no other ports
-        await self.forwards.run()
+    async def _once_listening(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """A control plane that cannot start opens no other ports, and is in no statement whose driver outlives the cancellation."""
+        await self._listening.wait()
+        await run()
 
     async def _watch_tokens(self) -> None:
         def failed(error: Exception) -> None:

@@ -2,22 +2,23 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Final, Literal, Protocol
 
 from pipeops.control.certificates.acme_errors import AcmeError
-from pipeops.control.certificates.certificate import (
-    Certificate,
-    CertificateError,
-    Source,
-    candidates,
-    host_name,
-)
+from pipeops.control.certificates.certificate import Certificate, CertificateError
 from pipeops.control.certificates.issuer import Issued
-from pipeops.control.certificates.renewal import due_hosts, pause, renewal_time, retry_delay
+from pipeops.control.certificates.planning import (
+    MAX_HOSTS,
+    Known,
+    Plan,
+    make_plan,
+    orderable,
+)
+from pipeops.control.certificates.renewal import pause, retry_delay
 from pipeops.control.store.certificates import AcmeFailure
 from pipeops.control.store.errors import StoreError
 from pipeops.runtime.clock import Clock
@@ -31,7 +32,7 @@ ASK_INTERVAL: Final = (
     6 * 3600.0
 )  # RFC 9773 §4.3: how often the server is asked about one certificate
 ORDER_TIMEOUT: Final = 600.0  # seconds of one order, its hooks included
-MAX_HOSTS: Final = 10_000
+FEW: Final = 500  # hosts and certificates; more are looked over in a thread
 HOURLY: Final = 100  # orders; Let's Encrypt allows an account 300 in three hours
 FORGET_AFTER: Final = 7 * 86_400.0  # seconds that a failure outlives the wish for its host
 RATE_LIMIT_PAUSE: Final = (
@@ -97,7 +98,7 @@ class Orders:
         issuer: makes one order.
         failures: where they are remembered.
         wanted: hosts; asked at each look, so that it may be as short-lived as routes are.
-        certificates: by their names; those of other ACME servers left out.
+        certificates: those that count: what other ACME servers issued is left out.
         keep: puts an issued certificate in force.
         clock: wall time.
         rng: jitter.
@@ -110,7 +111,7 @@ class Orders:
         failures: Failures,
         *,
         wanted: Callable[[], Iterable[str]],
-        certificates: Callable[[], Mapping[str, tuple[Certificate, ...]]],
+        certificates: Callable[[], Sequence[Certificate]],
         keep: Callable[[str, Issued], Awaitable[None]],
         clock: Clock,
         rng: Random,
@@ -132,6 +133,7 @@ class Orders:
         # When the server wants certificates renewed, and when it was asked, by fingerprint.
         self._asked: dict[str, float] = {}
         self._asked_at: dict[str, float] = {}
+        self._plan = Plan()
         self._wake = asyncio.Event()
         self._pauses = 0
         self._paused_until = 0.0
@@ -146,7 +148,7 @@ class Orders:
 
     def renew(self, host: str) -> bool:
         """Order for a host whatever certificate it has; False: nobody wants it."""
-        if host not in self._hosts():
+        if host not in orderable(self._wanted())[0]:
             return False
         self._forced.add(host)
         self._paused_until = 0.0
@@ -154,12 +156,12 @@ class Orders:
         return True
 
     def status(self) -> list[OrderStatus]:
-        """Wanted hosts that are ordered for, or should be, by name."""
+        """Wanted hosts that are ordered for, or should be, by name; as of the last look."""
         now = self._clock.wall()
-        hosts = self._hosts()
-        due = set(self._due(hosts, now))
-        shown = sorted(due | self._ordering | (self._failures.keys() & hosts))
-        return [self._status(host, now) for host in shown]
+        failed = self._failures.keys() & self._plan.hosts
+        return [
+            self._status(host, now) for host in sorted({*self._plan.due, *failed} | self._ordering)
+        ]
 
     def _status(self, host: str, now: float) -> OrderStatus:
         failure = self._failures.get(host)
@@ -179,18 +181,41 @@ class Orders:
         raise_if_cancelled()
         async with TaskScope("orders", on_error=OnError.ISOLATE) as scope:
             while True:
-                self._begin(scope)
+                await self._begin(scope)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(INTERVAL):
                         await self._wake.wait()
                 self._wake.clear()
 
-    def _begin(self, scope: TaskScope) -> None:
-        now = self._clock.wall()
+    async def look(self) -> Plan:
+        """See what is due."""
+        known = Known(
+            wanted=tuple(self._wanted()),
+            certificates=self._certificates(),
+            failures=dict(self._failures),
+            asked=dict(self._asked),
+            asked_at=dict(self._asked_at),
+            forced=frozenset(self._forced),
+            now=self._clock.wall(),
+        )
+        if len(known.wanted) + len(known.certificates) <= FEW:
+            self._plan = make_plan(known)
+        else:
+            self._plan = await asyncio.to_thread(make_plan, known)
+        for text in self._plan.refused:
+            if text not in self._refused and len(self._refused) < MAX_HOSTS:
+                self._refused.add(text)
+                log.warning("no certificate can be ordered for this host", host=text[:253])
+        for told in (self._asked, self._asked_at):
+            for fingerprint in told.keys() - self._plan.live:
+                del told[fingerprint]
+        return self._plan
+
+    async def _begin(self, scope: TaskScope) -> None:
+        plan, now = await self.look(), self._clock.wall()
         if now < self._paused_until:
             return
-        hosts = self._hosts()
-        for host in self._due(hosts, now):
+        for host in plan.due:
             if len(self._ordering) >= self._pace.at_a_time or self._too_many(now):
                 break
             if host not in self._ordering:
@@ -198,12 +223,11 @@ class Orders:
                 self._ordering.add(host)
                 self._forced.discard(host)
                 scope.spawn(self._order(host), name=host)
-        certificate = self._next_to_ask(hosts, now)
-        if certificate is not None:
-            self._asked_at[certificate.fingerprint] = now
-            scope.spawn(self._ask(certificate), name=f"ask {certificate.label}")
+        if plan.ask is not None:
+            self._asked_at[plan.ask.fingerprint] = now
+            scope.spawn(self._ask(plan.ask), name=f"ask {plan.ask.label}")
         for failure in list(self._failures.values()):
-            if failure.host not in hosts and failure.retry_at < now - FORGET_AFTER:
+            if failure.host not in plan.hosts and failure.retry_at < now - FORGET_AFTER:
                 del self._failures[failure.host]
                 scope.spawn(self._forget(failure.host), name=f"forget {failure.host}")
 
@@ -213,31 +237,6 @@ class Orders:
     async def _forget(self, host: str) -> None:
         with suppress(StoreError):  # it is there at the next start, and is forgotten then
             await self._store.clear_failure(host)
-
-    def _hosts(self) -> set[str]:
-        """Those wanted for which a certificate can be ordered."""
-        hosts: set[str] = set()
-        for text in self._wanted():
-            host = host_name(text)
-            if host is None or "." not in host.removeprefix("*."):
-                if text not in self._refused and len(self._refused) < MAX_HOSTS:
-                    self._refused.add(text)
-                    log.warning("no certificate can be ordered for this host", host=text[:253])
-                continue
-            hosts.add(host)
-            if len(hosts) >= MAX_HOSTS:
-                break
-        return hosts
-
-    def _due(self, hosts: set[str], now: float) -> list[str]:
-        return due_hosts(
-            hosts,
-            self._certificates(),
-            now=now,
-            failures=self._failures,
-            asked=self._asked,
-            forced=self._forced,
-        )
 
     # -- one order -------------------------------------------------------------------------
 
@@ -288,25 +287,6 @@ class Orders:
             log.warning("failure is not remembered over a restart", host=host, error=str(problem))
 
     # -- renewal information ---------------------------------------------------------------
-
-    def _next_to_ask(self, hosts: set[str], now: float) -> Certificate | None:
-        """The certificate that the server was not asked about for longest, if for long enough."""
-        names = self._certificates()
-        live = {
-            one.fingerprint: one
-            for host in hosts
-            for name in candidates(host)
-            for one in names.get(name, ())
-            if one.source is Source.ACME and now < min(one.not_after, renewal_time(one))
-        }
-        for known in (self._asked, self._asked_at):
-            for fingerprint in known.keys() - live.keys():
-                del known[fingerprint]
-        last = {one: self._asked_at.get(one, live[one].not_before) for one in live}
-        oldest = min(last, key=last.__getitem__, default=None)
-        if oldest is None or now - last[oldest] < ASK_INTERVAL:
-            return None
-        return live[oldest]
 
     async def _ask(self, certificate: Certificate) -> None:
         try:

@@ -1,7 +1,7 @@
 """Certificates: the service that keeps the public gateway's certificates, from wherever they come."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -13,7 +13,6 @@ from pipeops.control.certificates.certificate import (
     Certificate,
     CertificateError,
     Source,
-    by_name,
     host_name,
     read_certificate,
 )
@@ -103,7 +102,7 @@ class Certificates:
                 issuer,
                 store,
                 wanted=self._wanted,
-                certificates=self._names,
+                certificates=self._counting,
                 keep=self._issued,
                 clock=clock,
                 rng=rng,
@@ -332,10 +331,10 @@ class Certificates:
                 source, [one for (_, kind), (_, one) in self._kept.items() if kind == source.value]
             )
 
-    def _names(self) -> Mapping[str, tuple[Certificate, ...]]:
+    def _counting(self) -> tuple[Certificate, ...]:
         """For orders: what another ACME server issued (staging) is served until there is a better one, but does not count."""
         directory = self._settings.acme.directory if self._settings.acme is not None else ""
-        return by_name(
+        return tuple(
             one
             for one in self.book.certificates
             if one.source is not Source.ACME

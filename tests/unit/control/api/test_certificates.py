@@ -35,7 +35,8 @@ def body(tmp_path):
     return {"certificate": pair.certificate.read_text(), "key": pair.key.read_text()}
 
 
-async def test_an_administrator_uploads_lists_and_removes(admin, body):
+async def test_an_administrator_uploads_lists_and_removes(admin, body, certificates):
+    await certificates.orders.look()
     made = await admin.put(f"{PATH}/a.example.com", json=body)
     assert made.status_code == 200
     shown = made.json()

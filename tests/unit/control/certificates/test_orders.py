@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 from dataclasses import replace
 
 import pytest
@@ -9,9 +10,10 @@ from structlog.testing import capture_logs
 
 from pipeops.control.certificates import orders as module
 from pipeops.control.certificates.acme_errors import AcmeError
-from pipeops.control.certificates.certificate import CertificateError, Source, by_name
+from pipeops.control.certificates.certificate import CertificateError, Source
 from pipeops.control.certificates.issuer import Issued
-from pipeops.control.certificates.orders import ASK_INTERVAL, FORGET_AFTER, Orders, Pace
+from pipeops.control.certificates.orders import FORGET_AFTER, Orders, Pace
+from pipeops.control.certificates.planning import ASK_INTERVAL
 from pipeops.control.certificates.renewal import renewal_time
 from pipeops.control.store.certificates import AcmeFailure
 from pipeops.control.store.errors import StoreUnavailable
@@ -63,7 +65,7 @@ class Bench:
             self,
             self.store,
             wanted=lambda: self.wanted,
-            certificates=lambda: by_name(self.certificates),
+            certificates=lambda: tuple(self.certificates),
             keep=self.keep,
             clock=self.clock,
             rng=random.Random(1),
@@ -330,3 +332,18 @@ async def test_failures_of_hosts_that_nobody_wants_are_forgotten_in_the_end(benc
     clock.advance(FORGET_AFTER + 1)
     await look(orders)
     assert bench.store.kept == {}
+
+
+async def test_many_are_looked_over_beside_the_loop(bench, monkeypatch):
+    bench.wanted = ["a.example.com", "b.example.com"]
+    monkeypatch.setattr(module, "FEW", 1)
+    names = []
+    real = module.make_plan
+
+    def noting(known):
+        names.append(threading.current_thread() is threading.main_thread())
+        return real(known)
+
+    monkeypatch.setattr(module, "make_plan", noting)
+    assert (await bench.make().look()).due == ("a.example.com", "b.example.com")
+    assert names == [False]

@@ -149,14 +149,15 @@ async def test_what_another_acme_server_issued_is_served_but_does_not_count(benc
     certificates = bench.make(acme=ACME)
     await certificates.load()
     assert certificates.book.find("acme.example.com") is not None
-    assert [one.host for one in certificates.order_status()] == ["acme.example.com"]
+    assert (await certificates.orders.look()).due == ("acme.example.com",)
     await bench.issued(certificates, "acme.example.com")
-    assert certificates.order_status() == []
+    assert (await certificates.orders.look()).due == ()
 
 
 async def test_settings_and_routes_want_hosts(bench):
     certificates = bench.make(acme=ACME)
     bench.routes = ["route.example.com"]
+    await certificates.orders.look()
     assert [one.host for one in certificates.order_status()] == [
         "acme.example.com",
         "route.example.com",
