@@ -14,6 +14,7 @@ from bench.measures.footprint import agent_footprint
 from bench.measures.ingresses import ingresses
 from bench.measures.large_cluster import large_cluster
 from bench.measures.plan import Plan
+from bench.measures.public import public_gateway
 from bench.measures.small import small_get
 from bench.measures.wan import wan
 from bench.measures.watches import watches
@@ -23,6 +24,7 @@ from bench.topology import Topology
 MEASURES: Final[dict[str, Callable[[Topology, Plan], list[Result]]]] = {
     "small": small_get,
     "go": against_go,
+    "public": public_gateway,
     "dialects": dialects,
     "exec": exec_echo,
     "bulk": bulk,

@@ -29,6 +29,8 @@ from pipeops.control.edge.listener import Listener
 from pipeops.control.edge.pipeops_kube import PipeOpsKube
 from pipeops.control.edge.router import Router
 from pipeops.control.forwards.ports import ForwardPorts
+from pipeops.control.public.access_log import PublicAccessLog
+from pipeops.control.public.gateway import PublicGateway
 from pipeops.control.routes.dns_lookup import DnsLookup
 from pipeops.control.routes.ownership import HostRule
 from pipeops.control.routes.proofs import DomainProofs
@@ -143,9 +145,25 @@ class ControlPlane:
         self.routes = RouteRegistry(
             store.routes, store.domains, rule=HostRule(settings.route_hosts), now=clock.wall
         )
+        timestamp = _Timestamp(clock.wall)
+        public = settings.public
+        self.public = PublicGateway(
+            public,
+            self.routes.table,
+            self.registry,
+            server_context=self.certificates.book.server_context,
+            challenge=self.certificates.responses.answer,
+            now=self._now,
+            access_log=PublicAccessLog(
+                sys.stderr,
+                timestamp=timestamp,
+                call_later=loop.call_later,
+                enabled=public.access_log,
+            ),
+        )
         self.access_log = AccessLog(
             sys.stderr,
-            timestamp=_Timestamp(clock.wall),
+            timestamp=timestamp,
             call_later=loop.call_later,
             enabled=settings.access_log,
         )
@@ -175,6 +193,7 @@ class ControlPlane:
                 services.spawn(self._watch_tokens(), name="tokens")
                 services.spawn(self._once_listening(self.forwards.run), name="forwards")
                 services.spawn(self._once_listening(self.certificates.run), name="certificates")
+                services.spawn(self._once_listening(self._serve_public), name="public")
                 listening = services.spawn(self._listen(listener), name="listener")
                 gc.collect()
                 gc.freeze()
@@ -290,6 +309,10 @@ class ControlPlane:
         """A control plane that cannot start opens no other ports, and is in no statement whose driver outlives the cancellation."""
         await self._listening.wait()
         await run()
+
+    async def _serve_public(self) -> None:
+        await self.certificates.ready.wait()
+        await self.public.run()
 
     async def _watch_tokens(self) -> None:
         def failed(error: Exception) -> None:
