@@ -205,6 +205,39 @@ def test_switched_off_it_withdraws_everything(world: World) -> None:
     wait_until(lambda: "nothing is published any more" in world.log(), "the end", timeout=START)
 
 
+def test_a_public_address_makes_routes_direct_until_it_goes(world: World) -> None:
+    admin = world.cluster.admin
+    place = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "traefik"}}
+    admin.apply("/api/v1/namespaces/traefik", place)
+    services = "/api/v1/namespaces/traefik/services"
+    ports = [{"name": "web", "port": 80}, {"name": "websecure", "port": 443}]
+    admin.post(services, service("traefik", type="LoadBalancer", ports=ports))
+
+    def addresses(*found: dict[str, str]) -> None:
+        status = {"status": {"loadBalancer": {"ingress": list(found) or None}}}
+        admin.merge(f"{services}/traefik/status", status)
+
+    def ways() -> set[tuple[str, str]]:
+        items = world.stack.request("GET", "/api/v1/routes", token=world.stack.admin_token)[1]
+        return {(each["mode"], each["public_endpoint"]) for each in items["items"]}
+
+    world.put("shop", ("shop", "/", 80))
+    try:
+        world.start()
+        wait_until(lambda: ways() == {("tunnel", "")}, "the tunnel", timeout=START)
+        addresses({"ip": "8.8.8.8"})
+        wait_until(lambda: ways() == {("direct", "8.8.8.8:443")}, "direct routes", timeout=LIVE)
+        addresses({"ip": "10.0.0.1"}, {"ip": "8.8.4.4"})
+        wait_until(lambda: ways() == {("direct", "8.8.4.4:443")}, "another address", timeout=LIVE)
+        addresses()
+        wait_until(lambda: ways() == {("tunnel", "")}, "the tunnel", timeout=LIVE)
+    finally:
+        admin.delete(f"{services}/traefik")
+    log = world.log()
+    assert "Public cluster detected" in log
+    assert "gateway route registered" not in log
+
+
 def test_a_control_plane_that_was_away_is_told_once(world: World) -> None:
     world.put("shop", ("shop", "/", 80))
     world.start()

@@ -383,6 +383,8 @@ def _advice(settings: AgentSettings, origins: Mapping[str, Origin]) -> Iterator[
         yield "the tunnel is not encrypted (pipeops.tls.enabled is false)"
     if settings.allow_system_identities:
         yield "the control plane may act as system: identities (agent.allow_system_identities)"
+    if settings.enable_ingress_sync and not settings.tunnel_enabled:
+        yield "tunnel.enabled is false: published routes work only where they are direct"
     if settings.gateway_enabled and (problems := list(_gateway(settings))):
         yield f"the networking objects cannot be made: {'; '.join(problems)}"
 

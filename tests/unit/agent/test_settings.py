@@ -287,3 +287,9 @@ def test_how_routes_are_published_is_read_from_every_layer(tmp_path):
 def test_a_mode_cannot_contradict_the_other_setting_for_it():
     text = refused(GATEWAY_PROXY_ROUTING_MODE="direct", TUNNELS_ROUTING_FORCE_TUNNEL_MODE="true")
     assert "force_tunnel_mode" in text
+
+
+def test_routes_without_a_tunnel_deserve_a_second_look():
+    on = {"ENABLE_INGRESS_SYNC": "true"}
+    assert not read(**on).warnings
+    assert "only where they are direct" in read(**on, TUNNEL_ENABLED="false").warnings[0]

@@ -6,7 +6,7 @@ import msgspec
 
 from pipeops.agent.ingress.gateway_api import GROUP
 from pipeops.kube.client import KubeClient
-from pipeops.kube.errors import Forbidden, NotFound
+from pipeops.kube.errors import NotFound
 
 #: Those that matter here, as resources.
 RESOURCES: Final = ("httproutes", "grpcroutes", "gateways")
@@ -36,11 +36,11 @@ async def served(client: KubeClient) -> dict[str, str]:
     The server's own order of versions decides, the one it prefers first.
 
     Raises:
-        KubeError: it does not tell. That there is no such group, or that it may not be looked at, is an answer.
+        KubeError: it does not tell, `Forbidden` included. That there is no such group is an answer.
     """
     try:
         group = await client.get(f"/apis/{GROUP}", _Group)
-    except (NotFound, Forbidden):
+    except NotFound:
         return {}
     versions = [group.preferred_version] if group.preferred_version else []
     versions += group.versions or []
@@ -52,7 +52,7 @@ async def served(client: KubeClient) -> dict[str, str]:
             continue
         try:
             listed = await client.get(f"/apis/{name}", _Resources)
-        except (NotFound, Forbidden):
+        except NotFound:
             continue
         for each in listed.resources or ():
             if each.name in RESOURCES:

@@ -126,6 +126,7 @@ class IngressWatcher:
         self._touched = asyncio.Event()
         self._listed = asyncio.Event()
         self._followed: dict[str, tuple[str, Reflector[Any], asyncio.Task[object]]] = {}
+        self._absent: set[str] = set()
         self.book = RouteBook()
         self.ready = asyncio.Event()
         self.controller: Found | None = None
@@ -166,18 +167,23 @@ class IngressWatcher:
         while True:
             try:
                 return await served(self._client)
+            except Forbidden:
+                # As before: what may not be looked at any more has not gone.
+                return {resource: path for resource, (path, _, _) in self._followed.items()}
             except KubeError as error:
                 log.debug("the cluster does not tell whether it has Gateway API", error=str(error))
                 await self._sleep(next(backoff))
 
     def _follow_kinds(self, scope: TaskScope, paths: dict[str, str]) -> None:
-        """Follow what is served now, and no longer what is not."""
+        """Follow what is served now, and no longer what is not, if that is still so when asked again."""
+        absent = self._followed.keys() - paths.keys()
         for resource, (path, _, task) in list(self._followed.items()):
-            if paths.get(resource) != path:
+            if paths.get(resource, path) != path or resource in absent & self._absent:
                 task.cancel()
                 del self._followed[resource]
                 if resource not in paths:
                     self._empty(resource)
+        self._absent = absent
         for resource, path in paths.items():
             if resource in self._followed:
                 continue

@@ -32,7 +32,6 @@ async def test_every_kind_in_the_version_that_the_server_prefers() -> None:
     "answer",
     [
         status_error(404, "NotFound", "no"),
-        status_error(403, "Forbidden", "no"),
         {},
         {"versions": [{"groupVersion": "other/v1"}, {"groupVersion": f"{GROUP[6:]}/v9"}]},
     ],
@@ -43,8 +42,9 @@ async def test_a_cluster_without_it(answer: Any) -> None:
     assert await served(cluster) == {}  # type: ignore[arg-type]
 
 
-async def test_a_server_that_does_not_tell_is_no_answer() -> None:
+@pytest.mark.parametrize("status", [403, 503])
+async def test_a_server_that_does_not_tell_is_no_answer(status: int) -> None:
     cluster = Cluster()
-    cluster.answers[GROUP] = status_error(503, "ServiceUnavailable", "later")
+    cluster.answers[GROUP] = status_error(status, "Reason", "later")
     with pytest.raises(KubeError):
         await served(cluster)  # type: ignore[arg-type]

@@ -230,7 +230,15 @@ async def test_gateway_api_may_come_and_go() -> None:
         cluster.put(HTTP, route("api", "api.test"))
         w.wake(least=DISCOVERY_SECONDS / 2)
         await w.until(lambda: w.hosts == ["a.test", "api.test"])
+        cluster.answers[GROUP] = status_error(403, "Forbidden", "no")
+        for _ in range(3):
+            w.wake(least=DISCOVERY_SECONDS / 2)
+            await w.rest()
+        assert w.hosts == ["a.test", "api.test"], "rights that were lost took routes away"
         cluster.answers.clear()
+        w.wake(least=DISCOVERY_SECONDS / 2)
+        await w.rest()
+        assert w.hosts == ["a.test", "api.test"], "one answer of a server that starts decided"
         w.wake(least=DISCOVERY_SECONDS / 2)
         await w.until(lambda: w.hosts == ["a.test"])
 
