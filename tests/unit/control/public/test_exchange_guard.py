@@ -19,10 +19,13 @@ class Way:
 
     def __init__(self) -> None:
         self.body = b""
-        self.gone = self.writable = 0
+        self.gone = self.writable = self.pieces = 0
+        self.last = False
 
     def on_body(self, data: memoryview, last: bool) -> None:
         self.body += bytes(data)
+        self.last = last
+        self.pieces += 1
 
     def on_client_writable(self) -> None:
         self.writable += 1

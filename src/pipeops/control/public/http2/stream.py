@@ -15,7 +15,8 @@ HIGH_WATER = (
     64 * 1024
 )  # bytes of an answer that wait for the client's window before its tunnel stream is stalled
 
-NO_ERROR, INTERNAL_ERROR, REFUSED, CANCEL = 0, 2, 7, 8  # RFC 9113 section 7
+# RFC 9113 section 7
+NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED, CANCEL = 0, 1, 2, 7, 8
 
 
 class Multiplexer(Protocol):
@@ -56,7 +57,7 @@ class Http2Stream:
     """
 
     __slots__ = (
-        "_answer", "_body_paused", "_exchange", "_held", "_held_end", "_stalled", "_status", "credit", "end_sent", "ended", "id", "mux", "outbox",
+        "_answer", "_body_left", "_body_paused", "_exchange", "_held", "_held_end", "_stalled", "_status", "credit", "end_sent", "ended", "id", "mux", "outbox",
         "over", "received_end", "request", "sent",
     )  # fmt: skip
 
@@ -68,7 +69,9 @@ class Http2Stream:
         self._answer: Answer | None = None
         self._status = 0
         self._body_paused = self._stalled = False
-        self._held: list[bytes] = []
+        # None: not declared, or the bytes of an upgrade.
+        self._body_left = request.body_length if request.block.upgrade is None else None
+        self._held = bytearray()
         self._held_end = False
         self.outbox = bytearray()
         self.ended = self.end_sent = self.received_end = self.over = False
@@ -198,10 +201,12 @@ class Http2Stream:
     def resume_body(self) -> None:
         """Client: the way takes bytes again."""
         self._body_paused = False
-        while self._held and not self._body_paused and not self.over:
-            piece = self._held.pop(0)
-            self.mux.hold(-len(piece))
-            self._pass_on(piece, last=self._held_end and not self._held)
+        if self.over or not (self._held or self._held_end):
+            return
+        data, last = bytes(self._held), self._held_end
+        self._held, self._held_end = bytearray(), False
+        self.mux.hold(-len(data))
+        self._pass_on(data, last=last)
 
     @property
     def trailers(self) -> Headers:
@@ -218,14 +223,28 @@ class Http2Stream:
     def on_data(self, data: bytes, *, last: bool) -> None:
         """Part of the request body."""
         self.received_end = last
+        if self._body_left is not None:
+            self._body_left -= len(data)
+            if self._body_left < 0 or (last and self._body_left):
+                self._break_word()
+                return
         if self._exchange is None:
             self.mux.give_credit(self, len(data))  # answered already: nobody wants it
-        elif self._body_paused or self._held:
-            self._held.append(data)
+        elif self._body_paused:
+            # Joined: frames of one byte must cost no more than others.
+            self._held += data
             self._held_end = last
             self.mux.hold(len(data))
         else:
             self._pass_on(data, last=last)
+
+    def _break_word(self) -> None:
+        """The body is not as long as declared (RFC 9113 section 8.1.1); h2 does not look when trailers end it.
+
+        A server behind us would read the next request on its connection as the rest of this one.
+        """
+        self.on_client_gone()
+        self.mux.reset(self, PROTOCOL_ERROR)
 
     def _pass_on(self, data: bytes, *, last: bool) -> None:
         if self._exchange is not None:
@@ -258,8 +277,8 @@ class Http2Stream:
         self.over = True
         self._exchange = None
         self.outbox.clear()
-        self.mux.hold(-sum(map(len, self._held)))
-        self._held.clear()
+        self.mux.hold(-len(self._held))
+        self._held = bytearray()
 
     def _log(self, outcome: str) -> None:
         edge = self.mux.edge

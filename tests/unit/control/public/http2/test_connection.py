@@ -86,6 +86,29 @@ async def test_a_request_and_its_answer(bench: Bench) -> None:
     assert bench.connection.idle
 
 
+@pytest.mark.parametrize("sent", [b"", b"abc"])
+async def test_s27_a_body_cut_short_by_trailers_is_no_request(bench: Bench, sent: bytes) -> None:
+    stream = bench.request("/", "app.example.com", "POST", ("content-length", "10"), end=False)
+    if sent:
+        bench.h2.send_data(stream, sent)
+    bench.h2.send_headers(stream, [("x-end", "1")], end_stream=True)
+    await bench.exchange()
+    assert bench.answers[stream].reset == 1
+    assert (bench.ways[0].gone, bench.ways[0].body) == (1, sent)
+    assert not bench.ways[0].last, (
+        "a server would wait for the rest, and take the next request for it"
+    )
+    assert bench.connection.idle
+
+
+async def test_a_whole_body_may_have_trailers(bench: Bench) -> None:
+    stream = bench.request("/", "app.example.com", "POST", ("content-length", "3"), end=False)
+    bench.h2.send_data(stream, b"abc")
+    bench.h2.send_headers(stream, [("x-end", "1")], end_stream=True)
+    await bench.exchange()
+    assert (bench.ways[0].body, bench.ways[0].last, bench.ways[0].gone) == (b"abc", True, 0)
+
+
 async def test_trailers_come_behind_the_body(bench: Bench) -> None:
     stream = bench.request()
     await bench.exchange()

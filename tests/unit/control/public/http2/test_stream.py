@@ -96,6 +96,17 @@ def test_a_full_way_keeps_the_body_and_withholds_credit() -> None:
     assert (way.body, mux.credit, mux.held) == (b"abcde", 5, 0)
 
 
+def test_s30_tiny_frames_kept_for_a_full_way_are_passed_on_together() -> None:
+    mux, stream, way = made()
+    stream.pause_body()
+    for _ in range(1000):
+        stream.on_data(b"x", last=False)
+    stream.on_data(b"", last=True)
+    stream.resume_body()
+    assert (way.body, way.last, way.pieces) == (b"x" * 1000, True, 1)
+    assert (mux.credit, mux.held) == (1000, 0)
+
+
 def test_a_body_that_nobody_wants_gets_its_credit_at_once() -> None:
     mux, stream, way = made()
     stream.answer(413, b"HTTP/1.1 413 X\r\nContent-Length: 2\r\n\r\n", b"no")
