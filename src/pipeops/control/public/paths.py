@@ -7,6 +7,8 @@ path goes on only if every reading of it leads to the same route; it is forwarde
 import re
 from itertools import product
 
+MAX_AMBIGUOUS = 4096  # characters of a path that is to be read in every way; two dozen readings of it take a millisecond
+
 # Without one of these a path has one reading.
 _AMBIGUOUS = re.compile(r"[;\\]|//|/\.|%(?:2[fF5]|5[cC]|3[bB]|[cC][01]|[eE]0|[fF]0)")
 _STRUCTURAL = re.compile(r"%(2[fF5eE]|5[cC]|3[bB])")  # escaped `/ % . \ ;`
@@ -35,7 +37,8 @@ def readings(path: str) -> tuple[str, ...]:
         path: begins with a slash; without the query.
 
     Raises:
-        UnusablePath: it holds an escaped NUL or a broken escape, or climbs out of its root.
+        UnusablePath: it holds an escaped NUL or a broken escape, climbs out of its root, or has several readings and
+            is longer than MAX_AMBIGUOUS.
     """
     if "%" not in path and _AMBIGUOUS.search(path) is None:
         return (path,)
@@ -46,15 +49,18 @@ def readings(path: str) -> tuple[str, ...]:
     plain = _UNRESERVED.sub(_unescape, path)
     if _AMBIGUOUS.search(plain) is None:
         return (plain,)
-    found = [_read(plain, times, how) for times in (0, 1, 2) for how in _HOW]
+    if len(plain) > MAX_AMBIGUOUS:
+        raise UnusablePath("a long path that servers may understand in different ways")
+    once = _decoded(plain)
+    found = [
+        _read(form, how) for form in dict.fromkeys((plain, once, _decoded(once))) for how in _HOW
+    ]
     return tuple(dict.fromkeys([*found, plain]))  # the last: no dots are resolved at all
 
 
-def _read(path: str, decodings: int, how: tuple[bool, ...]) -> str:
-    """One reading: escapes decoded so often, backslashes as slashes, parameters dropped, doubled slashes merged."""
+def _read(path: str, how: tuple[bool, ...]) -> str:
+    """One reading of a decoded path: backslashes as slashes, parameters dropped, doubled slashes merged."""
     backslashes, parameters, merge = how
-    for _ in range(decodings):
-        path = _decoded(path)
     if backslashes:
         path = path.replace("\\", "/")
     if parameters:

@@ -41,3 +41,11 @@ def test_what_nobody_can_read_safely_is_refused(path: str) -> None:
 
 def test_an_escaped_slash_is_read_as_both() -> None:
     assert set(readings("/group%2Fproject")) == {"/group%2Fproject", "/group/project"}
+
+
+@pytest.mark.parametrize("part", ["%252e", "a;/", "/./", "//"])
+def test_s30_long_paths_are_not_read_in_every_way(part: str) -> None:
+    with pytest.raises(UnusablePath):
+        readings("/" + part * 3000)
+    assert readings("/" + part * 300)
+    assert readings("/" + "a" * 30_000)

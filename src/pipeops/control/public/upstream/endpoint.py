@@ -5,13 +5,24 @@ import re
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 LOOKUP_TIMEOUT = 5.0
 HTTPS_PORT = 443
 
 _ENDPOINT = re.compile(
     r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?):([0-9]{1,5})"
+)
+
+# Networks that Python calls global. Behind the first of them IPv4 addresses stand in the last 32 bits (RFC 6052
+# section 2.1, RFC 4291 section 2.5.5.1): a NAT64 in the gateway's network leads to those.
+_LAST_32_BITS = (ip_network("64:ff9b::/96"), ip_network("::/96"))
+_NOT_GLOBAL = (
+    ip_network("64:ff9b:1::/48"),  # NAT64 of one's own network (RFC 8215)
+    ip_network("fec0::/10"),  # site-local (RFC 3879)
+    ip_network(
+        "192.0.0.0/24"
+    ),  # IETF protocol assignments (RFC 6890), a cloud's metadata among them
 )
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
@@ -81,5 +92,16 @@ def is_global(address: str) -> bool:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    inner = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None)
-    return parsed.is_global and not parsed.is_multicast and (inner is None or inner.is_global)
+    if any(parsed in network for network in _NOT_GLOBAL):
+        return False
+    inner = _inner(parsed)
+    return parsed.is_global and not parsed.is_multicast and (inner is None or is_global(str(inner)))
+
+
+def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that an IPv6 one leads to."""
+    if not isinstance(address, IPv6Address):
+        return None
+    if any(address in network for network in _LAST_32_BITS):
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour

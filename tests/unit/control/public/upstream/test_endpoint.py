@@ -37,7 +37,8 @@ def test_what_is_none_is_refused(text: str) -> None:
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "::1", "::", "fe80::1", "fe80::1%eth0", "fd00::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:169.254.169.254",
-        "2002:7f00:1::", "255.255.255.255", "nonsense",
+        "2002:7f00:1::", "255.255.255.255", "nonsense", "64:ff9b::a9fe:a9fe", "64:ff9b::10.0.0.1", "64:ff9b:1::808:808",
+        "::7f00:1", "fec0::1", "192.0.0.192", "168.63.129.16",
     ],
 )  # fmt: skip
 def test_s05_special_addresses_are_not_global(address: str) -> None:
@@ -47,6 +48,7 @@ def test_s05_special_addresses_are_not_global(address: str) -> None:
 def test_addresses_of_the_internet_are() -> None:
     assert is_global("8.8.8.8")
     assert is_global("2606:4700::1111")
+    assert is_global("64:ff9b::808:808"), "8.8.8.8 behind a NAT64"
 
 
 async def test_s05_the_address_that_was_checked_is_the_one_dialled() -> None:
