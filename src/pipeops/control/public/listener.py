@@ -68,6 +68,13 @@ class PublicListener(Listener):
         server.listen(host, port, BACKLOG)
         return server
 
+    def sweep(self, now: float) -> None:
+        """Listener: and those who asked for an answer and do not take it."""
+        super().sweep(now)
+        for connection in list(self.connections):
+            if isinstance(connection, Http2Connection):
+                connection.drop_unread(now)
+
     def _connection(self) -> asyncio.BaseProtocol:
         return self._connection_from("")
 

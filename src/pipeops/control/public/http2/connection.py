@@ -23,7 +23,7 @@ from pipeops.control.edge.shared import Edge
 from pipeops.control.public.context import RequestContext
 from pipeops.control.public.http2.budget import FrameBudget
 from pipeops.control.public.http2.request import RequestFields, UnusableRequest, read_request
-from pipeops.control.public.http2.stream import NO_ERROR, REFUSED, Http2Stream
+from pipeops.control.public.http2.stream import CANCEL, NO_ERROR, REFUSED, Http2Stream
 from pipeops.control.public.router import Memo, PublicRouter
 from pipeops.control.public.trouble import Trouble
 from pipeops.http1.head import MAX_HEAD_BYTES, HeaderBlock
@@ -39,6 +39,8 @@ MAX_HELD = (
     8 * 1024 * 1024
 )  # bytes kept for streams whose way is full before the whole connection waits
 MAX_UNREAD = 4 * 1024 * 1024  # bytes a client leaves unread while it makes us write more
+# Seconds without a byte taken of an answer that is complete: its exchange is over, and with it every other deadline.
+UNREAD_TIMEOUT = 120.0
 BATCH = 64 * 1024  # bytes of frames written to the socket together
 QUANTUM = 16 * 1024  # bytes of one stream before the next one has its turn
 
@@ -338,6 +340,13 @@ class Http2Connection(asyncio.BufferedProtocol):
         self._streams.pop(stream.id, None)
         stream.on_client_gone()
         self._streams_changed()
+
+    def drop_unread(self, now: float) -> None:
+        """End streams whose clients keep their windows closed (CVE-2019-9517): what waits for them is memory of ours."""
+        for stream in list(self._streams.values()):
+            if stream.ended and now - stream.moved > UNREAD_TIMEOUT:
+                stream.on_client_gone()
+                self.reset(stream, CANCEL)
 
     def _streams_changed(self) -> None:
         self.since = self.edge.now()

@@ -52,12 +52,13 @@ class Http2Stream:
         outbox: bytes of the answer that wait for a window.
         ended: the answer is complete; its end follows the outbox.
         end_sent: so did END_STREAM.
+        moved: when the client took a part of a complete answer last, in seconds of the loop's clock.
         received_end: the request was read to its end.
         over: nothing is sent or taken any more.
     """
 
     __slots__ = (
-        "_answer", "_body_left", "_body_paused", "_exchange", "_held", "_held_end", "_stalled", "_status", "credit", "end_sent", "ended", "id", "mux", "outbox",
+        "_answer", "_body_left", "_body_paused", "_exchange", "_held", "_held_end", "_stalled", "_status", "credit", "end_sent", "ended", "id", "moved", "mux", "outbox",
         "over", "received_end", "request", "sent",
     )  # fmt: skip
 
@@ -76,6 +77,7 @@ class Http2Stream:
         self.outbox = bytearray()
         self.ended = self.end_sent = self.received_end = self.over = False
         self.sent = self.credit = 0
+        self.moved = 0.0
 
     # -- PublicClient ------------------------------------------------------------------------
 
@@ -170,6 +172,7 @@ class Http2Stream:
         if self.over or self.ended:
             return
         self.ended = True
+        self.moved = self.mux.edge.now()
         self._log("ok")
         self.mux.pump_later(self)
 
@@ -253,6 +256,8 @@ class Http2Stream:
 
     def on_sent(self) -> None:
         """The client's window took what waited."""
+        if self.ended:
+            self.moved = self.mux.edge.now()
         if self._stalled and len(self.outbox) < HIGH_WATER // 2:
             self._stalled = False
             if self._exchange is not None:

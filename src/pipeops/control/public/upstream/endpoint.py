@@ -17,12 +17,10 @@ _ENDPOINT = re.compile(
 # Networks that Python calls global. Behind the first of them IPv4 addresses stand in the last 32 bits (RFC 6052
 # section 2.1, RFC 4291 section 2.5.5.1): a NAT64 in the gateway's network leads to those.
 _LAST_32_BITS = (ip_network("64:ff9b::/96"), ip_network("::/96"))
-_NOT_GLOBAL = (
-    ip_network("64:ff9b:1::/48"),  # NAT64 of one's own network (RFC 8215)
-    ip_network("fec0::/10"),  # site-local (RFC 3879)
-    ip_network(
-        "192.0.0.0/24"
-    ),  # IETF protocol assignments (RFC 6890), a cloud's metadata among them
+# Site-local addresses (RFC 3879), NAT64 of one's own network (RFC 8215), IETF protocol assignments (RFC 6890), which
+# hold a cloud's metadata, and another cloud's metadata at an address of the internet.
+_NOT_GLOBAL = tuple(
+    map(ip_network, ("fec0::/10", "64:ff9b:1::/48", "192.0.0.0/24", "168.63.129.16/32"))
 )
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]

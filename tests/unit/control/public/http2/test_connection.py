@@ -296,6 +296,31 @@ async def test_a_client_that_reads_nothing_and_asks_on_is_dropped(bench: Bench) 
     assert bench.socket.aborted
 
 
+async def test_s30_a_complete_answer_that_nobody_takes_is_dropped(bench: Bench) -> None:
+    bench.reads = False
+    stream = bench.request()
+    await bench.exchange()
+    answering = bench.streams[0]
+    answering.begin(b"HTTP/1.1 200 OK\r\n\r\n", Framing.CLOSE, 200, reusable=True)
+    answering.write(b"x" * 100_000)
+    answering.finish()
+    await bench.exchange()
+    bench.time = 100.0
+    bench.h2.increment_flow_control_window(1000)
+    bench.h2.increment_flow_control_window(1000, stream)
+    await bench.exchange()
+    bench.time = 100.0 + module.UNREAD_TIMEOUT
+    bench.connection.drop_unread(bench.time)
+    await bench.exchange()
+    assert bench.answers[stream].reset is None, "it took something meanwhile"
+    bench.time += 1
+    bench.connection.drop_unread(bench.time)
+    await bench.exchange()
+    assert bench.answers[stream].reset == 8
+    assert not answering.outbox
+    assert bench.connection.idle
+
+
 async def test_a_lost_connection_is_told_to_every_way(bench: Bench) -> None:
     bench.request("/1")
     bench.request("/2")
