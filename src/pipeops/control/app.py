@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -170,10 +170,10 @@ class ControlPlane:
                 listener = self._listener(requests, api_socket)
                 self.access_log.start()
                 services.spawn(self._serve_api(api_socket, upkeep), name="api")
-                services.spawn(upkeep.run(), name="routes")
+                services.spawn(self._once_listening(upkeep.run), name="routes")
                 services.spawn(self._watch_tokens(), name="tokens")
                 services.spawn(self._serve_forwards(), name="forwards")
-                services.spawn(self.certificates.run(), name="certificates")
+                services.spawn(self._once_listening(self.certificates.run), name="certificates")
                 listening = services.spawn(self._listen(listener), name="listener")
                 gc.collect()
                 gc.freeze()
@@ -288,6 +288,11 @@ class ControlPlane:
     async def _serve_forwards(self) -> None:
         await self._listening.wait()  # a control plane that cannot start opens no other ports
         await self.forwards.run()
+
+    async def _once_listening(self, service: Callable[[], Awaitable[None]]) -> None:
+        # What cannot start must not be amid a query when it ends: a cancelled driver keeps the process from exiting.
+        await self._listening.wait()
+        await service()
 
     async def _watch_tokens(self) -> None:
         def failed(error: Exception) -> None:
