@@ -58,7 +58,7 @@ def make(directory: Path) -> Certificates:
         .add_extension(issuer_id, critical=False)
         .sign(authority_key, hashes.SHA256())
     )
-    files = Certificates(directory / "ca.pem", directory / "server.pem", directory / "server.key")
+    files = Certificates(directory / "ca.pem", directory / "server.crt", directory / "server.key")
     pem = serialization.Encoding.PEM
     files.authority.write_bytes(authority.public_bytes(pem))
     files.certificate.write_bytes(certificate.public_bytes(pem))

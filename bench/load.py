@@ -5,6 +5,7 @@ import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.processes import BenchError
@@ -35,10 +36,12 @@ def headers(target: Target) -> list[str]:
     return [*KUBECTL_HEADERS, f"Authorization: Bearer {token}"]
 
 
-def wrk(target: Target, path: str, *, connections: int, seconds: float) -> Small:
-    """Run wrk; any error or other status than 2xx is a failure of the run."""
+def wrk(
+    target: Target, path: str, *, connections: int, seconds: float, more: Sequence[str] = ()
+) -> Small:
+    """Run wrk; any error or other status than 2xx is a failure of the run; `more` are header lines."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "20s"]
-    for header in headers(target):
+    for header in (*headers(target), *more):
         command += ["-H", header]
     done = subprocess.run([*command, target.url(path)], capture_output=True, text=True, check=False)
     text = done.stdout

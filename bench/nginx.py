@@ -1,5 +1,6 @@
 """nginx as the API server's stand-in and as the peer that everything is compared with."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -25,7 +26,10 @@ http {{
 """
 
 _BACKEND = """
-  server { listen 127.0.0.1:%(port)d backlog=4096; root %(root)s; }
+  server {
+    listen 127.0.0.1:%(port)d backlog=4096; listen 127.0.0.1:%(service)d backlog=4096;
+    root %(root)s;
+  }
 }
 """
 
@@ -59,8 +63,8 @@ def _start(processes: Processes, label: str, body: str, port: int) -> Running:
     return processes.start(label, command, ready=port_open(port))
 
 
-def start_backend(processes: Processes, port: int) -> Running:
-    """The backend: a 200-byte JSON answer and large objects, from memory."""
+def start_backend(processes: Processes, port: int, service: int) -> Running:
+    """The backend: a 200-byte JSON answer and large objects, from memory; `service` is its port as a Service."""
     root = processes.directory / "www"
     small = root / SMALL[1:]
     small.parent.mkdir(parents=True)
@@ -68,7 +72,33 @@ def start_backend(processes: Processes, port: int) -> Running:
     small.write_text(text % ("x" * (200 - len(text) + 2)))
     _sparse(root / LARGE[1:], LARGE_BYTES)
     _sparse(root / HUGE[1:], HUGE_BYTES)
-    return _start(processes, "backend", _BACKEND % {"port": port, "root": root}, port)
+    return _start(
+        processes, "backend", _BACKEND % {"port": port, "service": service, "root": root}, port
+    )
+
+
+def add_service(processes: Processes, namespace: str, name: str, port: int) -> None:
+    """Let the stand-in API server know a Service whose one endpoint is on loopback."""
+    root = processes.directory / "www"
+    objects = {
+        f"api/v1/namespaces/{namespace}/services/{name}": {
+            "metadata": {"name": name},
+            "spec": {"selector": {"app": name}, "ports": [{"port": port, "protocol": "TCP"}]},
+        },
+        f"apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices": {
+            "items": [
+                {
+                    "addressType": "IPv4",
+                    "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
+                    "ports": [{"name": None, "port": port}],
+                }
+            ]
+        },
+    }
+    for path, document in objects.items():
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(document))
 
 
 def _sparse(path: Path, size: int) -> None:

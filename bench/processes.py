@@ -59,6 +59,11 @@ class Running:
         unique = values["Private_Clean"] + values["Private_Dirty"]
         return Memory(values["Rss"], values["Pss"], unique)
 
+    def peak(self) -> int:
+        """Largest resident set so far, in KiB."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0])
+
     def answer(self, seconds: float, line: int = 0) -> dict[str, Any]:
         """A line of JSON that the program prints, waited for."""
         deadline = time.monotonic() + seconds

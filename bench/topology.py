@@ -6,7 +6,7 @@ import shutil
 import ssl
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -78,12 +78,21 @@ class Topology:
         """Authority and server certificate of this run."""
         return certificates.make(self.directory)
 
-    @cached_property
+    @property
     def static_port(self) -> int:
         """nginx serving files."""
-        port = free_port()
-        nginx.start_backend(self.processes, port)
-        return port
+        return self._static_ports[0]
+
+    @property
+    def service_port(self) -> int:
+        """The same server as a Service: an agent dials no Service where its API server is."""
+        return self._static_ports[1]
+
+    @cached_property
+    def _static_ports(self) -> tuple[int, int]:
+        port, service = free_port(), free_port()
+        nginx.start_backend(self.processes, port, service)
+        return port, service
 
     @cached_property
     def python_port(self) -> int:
@@ -155,14 +164,21 @@ class Topology:
                 plane.agents[cluster] = self.start_agent(plane, cluster)
         return self._planes[tls]
 
-    def start_control(self, *, tls: bool, label: str) -> Plane:
+    def public_options(self) -> tuple[int, tuple[str, ...]]:
+        """Port and options of a public gateway with TLS, whose hosts belong to who comes first."""
+        port, pair = free_port(), self.certificates
+        options = ["--public-https", f"127.0.0.1:{port}", "--route-hosts", "first-come"]
+        options += ["--certificate-dir", str(pair.certificate.parent)]
+        options += ["--default-certificate", pair.certificate.stem]
+        return port, (*options, "--public-direct-private")
+
+    def start_control(self, *, tls: bool, label: str, options: tuple[str, ...] = ()) -> Plane:
         """A control plane of its own, without agents."""
         port = free_port()
         data = self.directory / f"{label}.data"
-        options = []
         if tls:
             pair = self.certificates
-            options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
+            options += ("--tls-cert", str(pair.certificate), "--tls-key", str(pair.key))
         command = [sys.executable, "-m", "pipeops.control", "--data-dir", str(data)]
         command += ["--listen", f"127.0.0.1:{port}", "--log-format", "json", *options]
         token_file = data / "admin-token"
@@ -221,22 +237,30 @@ class Topology:
         name: str | None = None,
         program: tuple[str, ...] = ("pipeops.agent",),
         environment: Mapping[str, str] | None = None,
+        more: Sequence[str] = (),
     ) -> Running:
         """An agent for a cluster, dialling `port` (a relay) instead of the control plane's own if given.
 
-        `program`: its module, and what comes before its arguments.
+        `program`: its module, and what comes before its arguments; `more`: what comes after them.
         """
         name = name or cluster
         label = f"agent-{name}-{plane.control.label}"
-        token_file = self.directory / f"{label}.token"
+        token_file = self._token_file(plane, name)
         if not token_file.exists():
             token_file.write_text(self.cluster_token(plane, name))
             token_file.chmod(0o600)
         command = [sys.executable, "-m", *program]
         command += self._agent_options(plane, cluster, port or plane.port, token_file)
-        running = self.processes.start(label, command, environment=environment)
+        running = self.processes.start(label, [*command, *more], environment=environment)
         wait_until(lambda: self.connected(plane, name), 20, running)
         return running
+
+    def agent_token(self, plane: Plane, name: str) -> str:
+        """The token of a cluster's agent that was started."""
+        return self._token_file(plane, name).read_text()
+
+    def _token_file(self, plane: Plane, name: str) -> Path:
+        return self.directory / f"agent-{name}-{plane.control.label}.token"
 
     def _agent_options(self, plane: Plane, cluster: str, port: int, token_file: Path) -> list[str]:
         kubeconfig = self.directory / f"{cluster}.kubeconfig"

@@ -11,8 +11,10 @@ from bench.measures.exec_echo import exec_echo
 from bench.measures.fairness import beside_bulk, stalled_reader
 from bench.measures.fleet import fleet
 from bench.measures.footprint import agent_footprint
+from bench.measures.ingresses import ingresses
 from bench.measures.large_cluster import large_cluster
 from bench.measures.plan import Plan
+from bench.measures.public import public_gateway
 from bench.measures.small import small_get
 from bench.measures.wan import wan
 from bench.measures.watches import watches
@@ -22,6 +24,7 @@ from bench.topology import Topology
 MEASURES: Final[dict[str, Callable[[Topology, Plan], list[Result]]]] = {
     "small": small_get,
     "go": against_go,
+    "public": public_gateway,
     "dialects": dialects,
     "exec": exec_echo,
     "bulk": bulk,
@@ -32,6 +35,7 @@ MEASURES: Final[dict[str, Callable[[Topology, Plan], list[Result]]]] = {
     "bodies": body_memory,
     "agent": agent_footprint,
     "large": large_cluster,
+    "ingresses": ingresses,
     "fleet": fleet,
 }
 

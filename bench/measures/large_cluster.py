@@ -3,11 +3,10 @@
 import json
 import sys
 import time
-from pathlib import Path
 
 from bench.large_api import RELIST_AFTER
 from bench.measures.plan import Plan
-from bench.processes import Running, free_port, port_open, wait_until
+from bench.processes import free_port, port_open, wait_until
 from bench.report import LESS, Budget, Result
 from bench.topology import Topology
 
@@ -35,7 +34,7 @@ def large_cluster(topology: Topology, plan: Plan) -> list[Result]:
     began = time.perf_counter()
     wait_until(counted, LIST_SECONDS, agent)
     listed = time.perf_counter() - began
-    first_peak = _peak(agent)
+    first_peak = agent.peak() / 1024
     settled = 5.0 if plan.quick else 20.0
     cpu = agent.cpu_seconds()
     time.sleep(settled)
@@ -51,7 +50,7 @@ def large_cluster(topology: Topology, plan: Plan) -> list[Result]:
         # The server ends the watch with 410: the list is counted anew beside the old figures.
         time.sleep(RELIST_AFTER + listed)
         results["RSS after a second list MiB"] = agent.memory().rss / 1024
-        results["peak of both lists MiB"] = _peak(agent)
+        results["peak of both lists MiB"] = agent.peak() / 1024
     agent.check()
     topology.processes.stop(agent, api, plane.control)
     where = (
@@ -62,9 +61,3 @@ def large_cluster(topology: Topology, plan: Plan) -> list[Result]:
             "agent", "agent RSS, large cluster", where, memory.rss / 1024, "MiB", RSS, 1, results
         )
     ]
-
-
-def _peak(running: Running) -> float:
-    """Largest RSS so far, in MiB."""
-    status = Path(f"/proc/{running.pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024

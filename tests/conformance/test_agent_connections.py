@@ -20,6 +20,7 @@ class Target:
         self.port = 0
         self.received = bytearray()
         self.greeting = b""
+        self.farewell = b"bye"
         self.echo = True
         self.deaf = False
         self.ended = asyncio.Event()
@@ -35,7 +36,7 @@ class Target:
                     writer.write(data)
                     await writer.drain()
             self.ended.set()
-            writer.write(b"" if self.echo else b"bye")
+            writer.write(b"" if self.echo else self.farewell)
         except ConnectionError:
             self.ended.set()
         finally:

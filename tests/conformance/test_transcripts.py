@@ -1,7 +1,7 @@
 """The agent's lines of the transcripts in reference protocol §7, byte for byte; only ids and times are normalised.
 
 7.1's hand-over is in `test_gateway.py`, 7.3 in `test_agent_requests.py`, 7.5 in `test_agent_relays.py`, 7.6 in
-`test_agent_connections.py`.
+`test_agent_connections.py` (messages) and `test_transcript_of_a_stream.py` (yamux).
 """
 
 import re

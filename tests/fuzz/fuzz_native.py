@@ -21,7 +21,11 @@ def check(data: bytes) -> None:
         with suppress(RemoteProtocolError):
             preface = native.decode_preface(data)
             again = native.encode_preface(
-                preface.framing, preface.status, preface.head_length, reusable=preface.reusable
+                preface.framing,
+                preface.status,
+                preface.head_length,
+                reusable=preface.reusable,
+                own=preface.own,
             )
             assert native.decode_preface(again) == preface
 

@@ -157,3 +157,44 @@ def test_a_killed_leader_is_followed_by_the_other_replica(
     assert took < 15 + 4 * 1.2 + 5, "duration, one retry, a busy machine"
     assert lease()["leaseTransitions"] == transitions + 1
     assert answered(stack, "/version")[0] == 200
+
+
+def test_a_rotated_service_account_token_is_taken_up_when_the_old_one_is_refused(
+    stack: Stack, apiserver: ApiServer, tmp_path: Path
+) -> None:
+    """The account is made anew, so its old token counts no longer; the file then has one of the new account."""
+    namespace = apiserver.new_namespace("rotation")
+    kubectl = apiserver.kubectl_client().within(namespace)
+    binding = f"rotation-{namespace}"
+    kubectl.run("create", "serviceaccount", "agent")
+    account = f"--serviceaccount={namespace}:agent"
+    kubectl.run(
+        "create", "clusterrolebinding", binding, "--clusterrole=pipeops-agent-impersonate", account
+    )
+    try:
+        token_file = tmp_path / "token"
+        token_file.write_text(apiserver.service_account_token(namespace, "agent"))
+        kubeconfig = write_kubeconfig(
+            tmp_path / "rotated.kubeconfig", server=apiserver.url, ca_file=apiserver.ca_file
+        )
+        document = json.loads(kubeconfig.read_text())
+        document["users"][0]["user"]["tokenFile"] = str(token_file)
+        kubeconfig.write_text(json.dumps(document))
+        agent = stack.start_agent("c", stack.add_cluster("c"), kubeconfig)
+        path = "/api/v1/namespaces/default"
+        ann = stack.add_user("ann@example.org", "pipeops:viewers").token
+
+        def status() -> int:
+            return stack.request("GET", f"/k8s/c{path}", token=ann)[0]
+
+        assert status() == 200
+        kubectl.run("delete", "serviceaccount", "agent")
+        kubectl.run("create", "serviceaccount", "agent")
+        # The API server itself remembers for 10 s that a token was good.
+        wait_until(lambda: status() != 200, "the refusal", timeout=30, interval=0.5)
+        token_file.write_text(apiserver.service_account_token(namespace, "agent"))
+        took = wait_until(lambda: status() == 200, "the new token", timeout=10)
+        print(f"served again after {took:.1f} s")
+        assert agent.running
+    finally:
+        kubectl.run("delete", "clusterrolebinding", binding)

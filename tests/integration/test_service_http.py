@@ -2,12 +2,14 @@
 
 import asyncio
 import re
+from typing import Any
 
 import pytest
 
+from pipeops.agent.services.proxy import ServiceHttpProxy
 from pipeops.agent.targets import ServiceTarget
 from pipeops.protocol.exchange.native import Framing, HeadFlag
-from tests.support.service_tunnel import cluster, server
+from tests.support.service_tunnel import ServiceTunnel, cluster, server
 
 
 class Application:
@@ -196,6 +198,25 @@ async def test_failures_say_which_they_are() -> None:
             bad = await ask(f"web.shop:{quiet}", b"GET /x HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n")
             assert (bad.status, bad.failure) == (400, "bad-request")
             assert b'"causes":[{"reason":"FailedHop","message":"agent"}' in bad.body
+
+
+async def test_deadlines_of_answers_that_came_in_time_are_forgotten_at_once() -> None:
+    app = Application()
+    timers: list[asyncio.TimerHandle] = []
+    loop = asyncio.get_running_loop()
+
+    def call_later(*call: Any) -> asyncio.TimerHandle:
+        timers.append(loop.call_later(*call))
+        return timers[-1]
+
+    async with server(app) as port:
+        target, name = web(port)
+        async with cluster(target) as made:
+            tunnel = ServiceTunnel(ServiceHttpProxy(made.routes, call_later=call_later))
+            for _ in range(20):
+                assert (await tunnel.ask(name, GET, deadline_ms=60_000)).status == 200
+    assert len(timers) == 20
+    assert all(timer.cancelled() for timer in timers)
 
 
 async def test_an_address_that_refuses_is_passed_over_for_any_request_that_was_not_sent() -> None:

@@ -181,6 +181,19 @@ async def test_a_client_that_left_ends_the_services_work_and_nobody_elses() -> N
         assert app.resets == [ErrorCodes.CANCEL]
 
 
+async def test_an_answer_that_takes_longer_than_its_deadline_is_stopped() -> None:
+    def answer(machine: H2Connection, stream: int) -> None:
+        machine.send_headers(stream, OK)
+        machine.send_data(stream, b"and then")
+
+    async with h2c(answer) as (app, made, name):
+        call = await made.tunnel.ask(name, GET, deadline_ms=300)
+        assert (call.status, call.was_reset) == (200, True)
+        assert "no complete answer within 0.3 s" in made.tunnel.ends[0][1]
+        await made.tunnel.ask(name, GET, deadline_ms=100)
+        assert app.resets[0] == ErrorCodes.CANCEL
+
+
 async def test_a_reset_stream_is_a_broken_answer() -> None:
     def answer(machine: H2Connection, stream: int) -> None:
         if stream > 1:

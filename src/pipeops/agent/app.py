@@ -4,16 +4,20 @@ import asyncio
 import gc
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import uvloop
 
 from pipeops import __version__
-from pipeops.agent.cluster_targets import ClusterTargets, service_terms
+from pipeops.agent.cluster_targets import ClusterTargets, targets_of
 from pipeops.agent.connection import ConnectionTimes, ControlPlaneConnection
-from pipeops.agent.control_plane import ControlPlaneUrl
-from pipeops.agent.credentials import DialCredentials, TlsFiles
+from pipeops.agent.dialling import (
+    control_plane_http,
+    control_plane_proxy,
+    control_plane_url,
+    dial_credentials,
+)
 from pipeops.agent.facts import ClusterFacts
 from pipeops.agent.forwards import ForwardTable
 from pipeops.agent.gate import NO_TUNNEL, STOPPING, Gate, Refusal
@@ -30,6 +34,7 @@ from pipeops.agent.proxy.failure import Report
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.proxy.kube_api import KubeApiProxy
 from pipeops.agent.proxy.pool import Address, PoolLimits, UpstreamPool
+from pipeops.agent.publishing import ingress_services
 from pipeops.agent.settings import AgentSettings
 from pipeops.agent.standing import Standing, take_up
 from pipeops.http1.tls import cluster_context
@@ -53,11 +58,9 @@ from pipeops.runtime.heap import keep_freed_memory
 from pipeops.runtime.logs import get_logger, tapped
 from pipeops.runtime.loop_errors import report_loop_errors
 from pipeops.runtime.secrets import Secret
-from pipeops.runtime.settings import Problem, SettingsError
 from pipeops.runtime.signals import log_level_signals, shutdown_event, state_report
 from pipeops.runtime.supervisor import Service, Supervisor
 from pipeops.runtime.tasks import OnError, TaskScope
-from pipeops.tunnel.proxy import proxy_for
 from pipeops.tunnel.websocket import PEER_ERRORS
 
 log = get_logger(__name__)
@@ -131,9 +134,11 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
             nobody = _ApiServerAddress(access, show_certificate=False)
             json_pool = UpstreamPool(nobody, streams, limits=limits, answers=answers)
             guard = policy.guard if policy is not None else None
-            targets = _targets(settings, clock, access, streams, guard, client)
+            targets = targets_of(
+                settings, clock, access, streams, policy=guard, client=client, limits=limits
+            )
             gate = _gate(settings, clock, access, json_pool, targets, guard)
-            facts = _facts(settings, clock, access, client, standing)
+            facts = _facts(settings, clock, access, client, standing, observed)
             connection = _connection(
                 settings,
                 clock,
@@ -157,15 +162,24 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
                 standing.keeper,
                 connection,
                 *standing.services,
+                *ingress_services(
+                    settings,
+                    client,
+                    control_plane_http(settings, clock),
+                    keeper=standing.keeper,
+                    leadership=standing.leadership,
+                    offer=targets.published,
+                    observed=observed,
+                    clock=clock,
+                ),
             ]
             drained = asyncio.Event()
             pools = (pool, json_pool)
             _let_observe(observed, connection, facts, pools, targets.forwards)
             whole = settings.shutdown_timeout
             supervisor = Supervisor(services, stop_timeout=whole * (1 - DRAIN_SHARE))
-            streams.spawn(
-                _drain(stop, connection, gate, whole * DRAIN_SHARE, drained), name="drain"
-            )
+            draining = _drain(stop, connection, gate, whole * DRAIN_SHARE, drained)
+            streams.spawn(draining, name="drain")
             with state_report(lambda: _figures(connection, pools, streams)):
                 await supervisor.run(drained, started=lambda: _started(settings, connection))
     log.info("agent stopped")
@@ -196,9 +210,7 @@ def _let_observe(
         sum(len(pool) for pool in pools),
         sum(pool.idle for pool in pools),
     )
-    observed.forwards = lambda: forwards.shown(
-        connection.forward_grants, connected=connection.connected
-    )
+    observed.forwards = lambda: forwards.shown(connection)
     observed.cluster = facts.shown
 
 
@@ -255,37 +267,13 @@ def cluster_access(settings: AgentSettings, clock: Clock) -> KubeAccess:
     return access
 
 
-def _targets(
-    settings: AgentSettings,
-    clock: Clock,
-    access: KubeAccess,
-    streams: TaskScope,
-    policy: PolicyGuard | None,
-    client: KubeClient,
-) -> ClusterTargets:
-    try:
-        return ClusterTargets.build(
-            access,
-            streams,
-            now=clock.monotonic,
-            limits=_pool_limits(settings),
-            agent_port=lambda: settings.port,
-            policy=policy,
-            forwards=settings.forwards,
-            inactivity=settings.tunnel_inactivity_timeout,
-            terms=service_terms(settings),
-            reader=client if access.origin != NO_CLUSTER else None,
-        )
-    except ValueError as error:
-        raise SettingsError([Problem("tunnel.forwards", "", str(error))]) from error
-
-
 def _facts(
     settings: AgentSettings,
     clock: Clock,
     access: KubeAccess,
     client: KubeClient,
     standing: Standing,
+    observed: Observed,
 ) -> ClusterFacts:
     return ClusterFacts(
         client,
@@ -295,6 +283,7 @@ def _facts(
         labels=settings.labels,
         service_account_token=_token_to_send(settings, access),
         observer=standing.observer,
+        routes=observed.gateway,
         stored_cluster_id=standing.stored.cluster_id,
         remember=standing.keeper.update,
     )
@@ -409,37 +398,6 @@ async def _drain(
         await connection.drain(min(seconds, DRAIN_LIMIT), lambda: gate.live)
     finally:
         drained.set()
-
-
-def control_plane_url(settings: AgentSettings) -> ControlPlaneUrl:
-    """Where the control plane is. Raises `SettingsError`."""
-    try:
-        return ControlPlaneUrl.parse(settings.api_url)
-    except ValueError as error:
-        raise SettingsError([Problem("pipeops.api_url", "", str(error))]) from error
-
-
-def dial_credentials(settings: AgentSettings, clock: Clock, *, secure: bool) -> DialCredentials:
-    """Token and TLS for the control plane, read anew for each dial. Raises `TlsConfigError`."""
-    tls = TlsFiles(
-        settings.tls_ca_file,
-        settings.tls_cert_file,
-        settings.tls_key_file,
-        settings.tls_insecure_skip_verify,
-    )
-    return DialCredentials(
-        settings.token, settings.token_file, tls=tls if secure else None, clock=clock
-    )
-
-
-def control_plane_proxy(
-    url: ControlPlaneUrl, environment: Mapping[str, str] = os.environ
-) -> str | None:
-    """The proxy for the control plane, if there is one. Raises `SettingsError`."""
-    try:
-        return proxy_for(url.websocket, environment)
-    except ValueError as error:
-        raise SettingsError([Problem("proxy", "environment", str(error))]) from error
 
 
 def _token_to_send(settings: AgentSettings, access: KubeAccess) -> Secret[str] | None:

@@ -17,7 +17,9 @@ from pipeops.agent.services.routes import ServiceRoutes
 from pipeops.agent.services.tls import ServiceTls
 from pipeops.agent.settings import AgentSettings
 from pipeops.agent.targets import Endpoint, TargetResolver, cluster_domain
-from pipeops.kube.config import KubeAccess
+from pipeops.kube.config import NO_CLUSTER, KubeAccess
+from pipeops.runtime.clock import Clock
+from pipeops.runtime.settings import Problem, SettingsError
 from pipeops.runtime.tasks import TaskScope
 
 
@@ -33,15 +35,6 @@ class ServiceTerms:
     allowed: AllowedServices = field(default_factory=AllowedServices)
     default: str = "auto"
     ca_file: str = ""
-
-
-def service_terms(settings: AgentSettings) -> ServiceTerms:
-    """What the settings say."""
-    return ServiceTerms(
-        AllowedServices(settings.services_allow),
-        settings.services_default,
-        settings.services_ca_file,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +118,41 @@ class ClusterTargets:
             NativeConnections(connector, wire, table),
             ServiceHttpProxy(services, call_later=connector.loop.call_later),
         )
+
+
+def targets_of(
+    settings: AgentSettings,
+    clock: Clock,
+    access: KubeAccess,
+    streams: TaskScope,
+    *,
+    policy: PolicyGuard | None,
+    client: Reader,
+    limits: PoolLimits,
+) -> ClusterTargets:
+    """Build the parts from settings.
+
+    Raises:
+        SettingsError: a forward that cannot be.
+        TlsConfigError: a CA that cannot be used.
+    """
+    terms = ServiceTerms(
+        AllowedServices(settings.services_allow),
+        settings.services_default,
+        settings.services_ca_file,
+    )
+    try:
+        return ClusterTargets.build(
+            access,
+            streams,
+            now=clock.monotonic,
+            limits=limits,
+            agent_port=lambda: settings.port,
+            policy=policy,
+            forwards=settings.forwards,
+            inactivity=settings.tunnel_inactivity_timeout,
+            terms=terms,
+            reader=client if access.origin != NO_CLUSTER else None,
+        )
+    except ValueError as error:
+        raise SettingsError([Problem("tunnel.forwards", "", str(error))]) from error

@@ -12,6 +12,7 @@ from msgspec import UNSET
 from pipeops import __version__
 from pipeops.agent.cluster.figures import percent
 from pipeops.agent.introduction import Identity
+from pipeops.agent.observed.routes import RoutesObserved
 from pipeops.kube.client import KubeClient
 from pipeops.kube.errors import KubeError
 from pipeops.protocol.messages.envelope import format_time
@@ -56,6 +57,7 @@ class ClusterFacts:
     Args:
         service_account_token: sent at registration to control planes that need it, never to ours; None for never.
         observer: knows the cluster's figures; None to send none.
+        routes: what is published at the public gateway; None for nothing.
         stored_cluster_id: what an earlier run was registered as.
         remember: told what a registration brought, to be kept for the next run.
     """
@@ -70,6 +72,7 @@ class ClusterFacts:
         labels: dict[str, str] | None = None,
         service_account_token: Secret[str] | None = None,
         observer: Observer | None = None,
+        routes: RoutesObserved | None = None,
         stored_cluster_id: str = "",
         remember: Remember = lambda **_: None,
     ) -> None:
@@ -80,6 +83,7 @@ class ClusterFacts:
         self._labels = labels or {}
         self._token = service_account_token
         self._observer = observer
+        self._routes = routes
         self._hostname = platform.node()
         self._remember = remember
         self.cluster_id = stored_cluster_id
@@ -147,22 +151,32 @@ class ClusterFacts:
         observer = self._observer
         version = (observer.kubernetes_version if observer else "") or self.kubernetes_version
         figures = observer.figures if observer else None
-        plain = HeartbeatMetadata(agent_version=__version__, k8s_version=version or UNSET)
+        published = self._published()
         if observer is None or figures is None:
-            return plain
+            return msgspec.structs.replace(published, k8s_version=version or UNSET)
         cpu, memory = _usage(figures)
-        return HeartbeatMetadata(
-            agent_version=plain.agent_version,
+        return msgspec.structs.replace(
+            published,
             cpu_usage=cpu,
             k8s_nodes=figures.nodes,
             k8s_pods=figures.pods,
-            k8s_version=plain.k8s_version,
+            k8s_version=version or UNSET,
             memory_usage=memory,
             metrics_available=UNSET
             if observer.metrics_available is None
             else observer.metrics_available,
             metrics_stale=True if figures.stale is not UNSET else UNSET,
             x_cluster=figures if native else UNSET,
+        )
+
+    def _published(self) -> HeartbeatMetadata:
+        routes = self._routes
+        if routes is None or not routes.active:
+            return HeartbeatMetadata(agent_version=__version__)
+        return HeartbeatMetadata(
+            agent_version=__version__,
+            gateway_routes=routes.registered,
+            is_private=UNSET if routes.private is None else routes.private,
         )
 
 

@@ -1,7 +1,7 @@
 """ForwardTable: what the operator forwards (`tunnel.forwards`), and where each name leads."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +30,18 @@ class ForwardSetting(Protocol):
     @property
     def remote_port(self) -> int:
         """Port at the control plane; 0: it chooses one and keeps it."""
+
+
+class Answers(Protocol):
+    """What the control plane has said to the offers: `agent.connection.ControlPlaneConnection`."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is there."""
+
+    @property
+    def forward_grants(self) -> Sequence[ForwardGrant]:
+        """Its answers, as of the last registration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +122,9 @@ class ForwardTable:
             for forward in self._forwards.values()
         ]
 
-    def shown(self, grants: Iterable[ForwardGrant], *, connected: bool) -> list[dict[str, object]]:
+    def shown(self, answers: Answers) -> list[dict[str, object]]:
         """Every configured forward and what has become of it: what the control plane said, while it is there."""
-        said = {grant.name: grant for grant in grants}
+        said = {grant.name: grant for grant in answers.forward_grants}
         rows: list[dict[str, object]] = []
         for forward in self._forwards.values():
             grant = said.get(forward.name)
@@ -123,7 +135,7 @@ class ForwardTable:
                     "protocol": forward.protocol,
                     "local_addr": forward.local_addr,
                     "remote_port": grant.remote_port if grant is not None else forward.remote_port,
-                    "status": status if connected else NO_CONNECTION,
+                    "status": status if answers.connected else NO_CONNECTION,
                 }
             )
         return rows

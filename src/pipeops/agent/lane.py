@@ -5,6 +5,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
+from msgspec import UNSET
+
 from pipeops.agent.control_plane import ControlPlaneError, RegistrationRefused, Superseded
 from pipeops.agent.observed.agent import Observed
 from pipeops.agent.observed.tunnel import LaneFigures
@@ -234,13 +236,17 @@ class Lane:
     def _on_hello(self, hello: GatewayHello) -> None:
         if hello.use_yamux and not self.multiplexing.is_set():
             self.send(GatewayHelloAck.TYPE, GatewayHelloAck(use_yamux=True))
-            self.link.start_session(self._session_limits())
+            self.link.start_session(self._session_limits(hello))
             self.multiplexing.set()
 
-    def _session_limits(self) -> Limits:
+    def _session_limits(self, hello: GatewayHello) -> Limits:
         """A control plane that is not ours multiplexes with hashicorp/yamux, as far as is known."""
         self._peer_is_native = Feature.NATIVE in parse_features(self.link.header(FEATURES_HEADER))
-        return self._limits if self._peer_is_native else self._limits.towards_hashicorp()
+        if self._peer_is_native:
+            return self._limits
+        config = hello.yamux_config
+        window = config.max_stream_window_size if config is not UNSET and config else UNSET
+        return self._limits.towards_hashicorp(window=0 if window is UNSET else max(window, 0))
 
     def _on_error(self, error: ErrorMessage) -> None:
         if error.asks_to_register:

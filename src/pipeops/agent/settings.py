@@ -18,6 +18,7 @@ from pipeops.agent.gateway_settings import (
     istio_problems,
     items,
 )
+from pipeops.agent.ingress_settings import ServiceName, endpoint, service_name
 from pipeops.agent.service_settings import service_list
 from pipeops.kube.credentials import read_token
 from pipeops.kube.errors import CredentialError
@@ -32,6 +33,7 @@ from pipeops.runtime.setting_values import (
     secret,
     text,
     url,
+    words,
 )
 from pipeops.runtime.settings import File, Key, Loaded, Origin, Problem, Rank, SettingsError, load
 
@@ -95,7 +97,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     api_url: Annotated[str, Key("pipeops.api_url", url("https", "http", "wss", "ws"), "the control plane", "--pipeops-url", ("PIPEOPS_API_URL",), security=True, placeholder="URL")] = DEFAULT_API_URL
     token: Annotated[Secret[str], Key("pipeops.token", secret, "this cluster's token; visible to other users as a flag, prefer --token-file", "--token", ("PIPEOPS_TOKEN",), secret=True, security=True, placeholder="TOKEN")] = Secret("")
     token_file: Annotated[str, Key("pipeops.token_file", text, "read the token from a file; - for standard input", "--token-file", ("PIPEOPS_TOKEN_FILE",), security=True, placeholder="FILE")] = ""
-    timeout: Annotated[float, Key("pipeops.timeout", _ANY_TIME, "time for one HTTP request to the control plane", placeholder="DURATION", inert="everything goes over the tunnel")] = 30.0
+    timeout: Annotated[float, Key("pipeops.timeout", _ANY_TIME, "time for one HTTP request to the control plane, beside the tunnel", placeholder="DURATION")] = 30.0
     tls_enabled: Annotated[bool, Key("pipeops.tls.enabled", boolean, "false allows an http or ws URL beyond this machine", security=True)] = True
     tls_insecure_skip_verify: Annotated[bool, Key("pipeops.tls.insecure_skip_verify", boolean, "accept any certificate of the control plane: never in production", security=True)] = False
     tls_ca_file: Annotated[str, Key("pipeops.tls.ca_file", text, "trust these certificate authorities (PEM) besides the system's", "--ca-file", ("PIPEOPS_CA_FILE",), security=True, placeholder="FILE")] = ""
@@ -121,8 +123,15 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval_reconnecting: Annotated[float, Key("agent.heartbeat_interval_reconnecting", _SECONDS, "the same while reconnecting", env=("PIPEOPS_HEARTBEAT_INTERVAL_RECONNECTING",), placeholder="DURATION", inert="there is no heartbeat without a tunnel")] = 60.0
     heartbeat_interval_disconnected: Annotated[float, Key("agent.heartbeat_interval_disconnected", _SECONDS, "the same while disconnected", env=("PIPEOPS_HEARTBEAT_INTERVAL_DISCONNECTED",), placeholder="DURATION", inert="there is no heartbeat without a tunnel")] = 15.0
     grafana_sub_path: Annotated[bool, Key("agent.grafana_sub_path", boolean, "Grafana lives under a path of the control plane", env=("PIPEOPS_AGENT_GRAFANA_SUB_PATH",), inert=_NOT_YET)] = True
-    enable_ingress_sync: Annotated[bool, Key("agent.enable_ingress_sync", boolean, "register the cluster's Ingress routes with the control plane", env=("PIPEOPS_ENABLE_INGRESS_SYNC", "ENABLE_INGRESS_SYNC"), inert=_NOT_YET)] = False
-    route_refresh_interval: Annotated[float, Key("agent.gateway_route_refresh_interval", duration(60, 30 * 86_400, unit="h", plain=True), "pause between full route synchronisations; a number is hours", env=("GATEWAY_ROUTE_REFRESH_INTERVAL",), placeholder="DURATION", inert=_NOT_YET)] = 14_400.0
+    enable_ingress_sync: Annotated[bool, Key("agent.enable_ingress_sync", boolean, "publish the hosts of the cluster's Ingresses, HTTPRoutes and GRPCRoutes at the control plane's public gateway", env=("PIPEOPS_ENABLE_INGRESS_SYNC", "ENABLE_INGRESS_SYNC"))] = False
+    route_refresh_interval: Annotated[float, Key("agent.gateway_route_refresh_interval", duration(60, 30 * 86_400, unit="h", plain=True), "pause between full route synchronisations; a number is hours", env=("GATEWAY_ROUTE_REFRESH_INTERVAL",), placeholder="DURATION")] = 14_400.0
+    route_scope: Annotated[str, Key("gateway_proxy.scope", choice("all", "managed"), "managed: only objects labelled pipeops.io/managed=true or annotated pipeops.io/managed-by=pipeops", placeholder="SCOPE")] = "all"
+    route_target: Annotated[str, Key("gateway_proxy.target", choice("service", "controller"), "where requests go: the route's own Service, or the ingress controller's, which then applies its own rules", placeholder="TARGET")] = "service"
+    ingress_service: Annotated[ServiceName | None, Key("gateway_proxy.ingress_service", service_name, "the ingress controller's Service, if it is not found by itself: namespace/name:port", placeholder="SERVICE")] = None
+    ingress_classes: Annotated[tuple[str, ...], Key("gateway_proxy.ingress_classes", words, "only Ingresses of these classes; all if empty", placeholder="NAME,…")] = ()
+    hostless_routes: Annotated[bool, Key("gateway_proxy.hostless", boolean, "publish rules without a host too, which then answer every host that nobody has", security=True)] = False
+    routing_mode: Annotated[str, Key("gateway_proxy.routing_mode", choice("auto", "tunnel", "direct"), "how the public gateway reaches the cluster; auto: direct where its load balancer has a public address", placeholder="MODE")] = "auto"
+    public_endpoint: Annotated[str, Key("gateway_proxy.public_endpoint", endpoint, "host:port of the load balancer, if it is not found by itself", placeholder="HOST:PORT")] = ""
     allow_system_identities: Annotated[bool, Key("agent.allow_system_identities", boolean, "let the control plane act as system: users and groups too", "--allow-system-identities", security=True)] = False
     state_file: Annotated[str, Key("agent.state_file", text, "keep the agent's state in this file, instead of in the cluster or the usual places", "--state-file", ("PIPEOPS_STATE_FILE",), placeholder="FILE")] = ""
     tunnel_enabled: Annotated[bool, Key("tunnel.enabled", boolean, "false: register and send heartbeats only")] = True
@@ -159,7 +168,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     # Ports of the cluster found by themselves
     tunnels_enabled: Annotated[bool, Key("tunnels.enabled", boolean, "offer TCP and UDP listeners of Gateways to the control plane", inert=_NOT_YET)] = False
-    force_tunnel_mode: Annotated[bool, Key("tunnels.routing.force_tunnel_mode", boolean, "route through the tunnel even where the cluster has a public address", inert=_NOT_YET)] = False
+    force_tunnel_mode: Annotated[bool, Key("tunnels.routing.force_tunnel_mode", boolean, "the same as gateway_proxy.routing_mode tunnel")] = False
     dual_mode: Annotated[bool, Key("tunnels.routing.dual_mode_enabled", boolean, "offer both ways", inert=_NOT_YET)] = False
     discover_tcp: Annotated[bool, Key("tunnels.discovery.tcp.enabled", boolean, "look for TCP listeners", inert=_NOT_YET)] = False
     discover_udp: Annotated[bool, Key("tunnels.discovery.udp.enabled", boolean, "look for UDP listeners", inert=_NOT_YET)] = False
@@ -305,6 +314,10 @@ def _check(values: dict[str, Any]) -> Iterator[Problem]:
         yield Problem("policy", "", "give either file or config_map")
     if (name := values.get("policy_config_map")) and name.count("/") != 1:
         yield Problem("policy.config_map", "", "expected namespace/name")
+    if values.get("routing_mode") == "direct" and values.get("force_tunnel_mode"):
+        yield Problem(
+            "gateway_proxy.routing_mode", "", "direct contradicts tunnels.routing.force_tunnel_mode"
+        )
     if values.get("first_redial", 0.5) > values.get("longest_redial", 15.0):
         yield Problem(
             "timeouts.websocket_reconnect", "", "expected not more than websocket_reconnect_max"
@@ -370,6 +383,8 @@ def _advice(settings: AgentSettings, origins: Mapping[str, Origin]) -> Iterator[
         yield "the tunnel is not encrypted (pipeops.tls.enabled is false)"
     if settings.allow_system_identities:
         yield "the control plane may act as system: identities (agent.allow_system_identities)"
+    if settings.enable_ingress_sync and not settings.tunnel_enabled:
+        yield "tunnel.enabled is false: published routes work only where they are direct"
     if settings.gateway_enabled and (problems := list(_gateway(settings))):
         yield f"the networking objects cannot be made: {'; '.join(problems)}"
 

@@ -6,12 +6,13 @@ import gc
 import os
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from random import Random
 from socket import AF_UNIX, socket
+from typing import Any
 
 import uvloop
 
@@ -28,6 +29,8 @@ from pipeops.control.edge.listener import Listener
 from pipeops.control.edge.pipeops_kube import PipeOpsKube
 from pipeops.control.edge.router import Router
 from pipeops.control.forwards.ports import ForwardPorts
+from pipeops.control.public.access_log import PublicAccessLog
+from pipeops.control.public.gateway import PublicGateway
 from pipeops.control.routes.dns_lookup import DnsLookup
 from pipeops.control.routes.ownership import HostRule
 from pipeops.control.routes.proofs import DomainProofs
@@ -142,9 +145,25 @@ class ControlPlane:
         self.routes = RouteRegistry(
             store.routes, store.domains, rule=HostRule(settings.route_hosts), now=clock.wall
         )
+        timestamp = _Timestamp(clock.wall)
+        public = settings.public
+        self.public = PublicGateway(
+            public,
+            self.routes.table,
+            self.registry,
+            server_context=self.certificates.book.server_context,
+            challenge=self.certificates.responses.answer,
+            now=self._now,
+            access_log=PublicAccessLog(
+                sys.stderr,
+                timestamp=timestamp,
+                call_later=loop.call_later,
+                enabled=public.access_log,
+            ),
+        )
         self.access_log = AccessLog(
             sys.stderr,
-            timestamp=_Timestamp(clock.wall),
+            timestamp=timestamp,
             call_later=loop.call_later,
             enabled=settings.access_log,
         )
@@ -172,8 +191,9 @@ class ControlPlane:
                 services.spawn(self._serve_api(api_socket, upkeep), name="api")
                 services.spawn(self._once_listening(upkeep.run), name="routes")
                 services.spawn(self._watch_tokens(), name="tokens")
-                services.spawn(self._serve_forwards(), name="forwards")
+                services.spawn(self._once_listening(self.forwards.run), name="forwards")
                 services.spawn(self._once_listening(self.certificates.run), name="certificates")
+                services.spawn(self._once_listening(self._serve_public), name="public")
                 listening = services.spawn(self._listen(listener), name="listener")
                 gc.collect()
                 gc.freeze()
@@ -285,14 +305,14 @@ class ControlPlane:
             _settle_memory()
             await server.serve(sockets=[listening])
 
-    async def _serve_forwards(self) -> None:
-        await self._listening.wait()  # a control plane that cannot start opens no other ports
-        await self.forwards.run()
-
-    async def _once_listening(self, service: Callable[[], Awaitable[None]]) -> None:
-        # What cannot start must not be amid a query when it ends: a cancelled driver keeps the process from exiting.
+    async def _once_listening(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """A control plane that cannot start opens no other ports, and is in no statement whose driver outlives the cancellation."""
         await self._listening.wait()
-        await service()
+        await run()
+
+    async def _serve_public(self) -> None:
+        await self.certificates.ready.wait()
+        await self.public.run()
 
     async def _watch_tokens(self) -> None:
         def failed(error: Exception) -> None:

@@ -12,6 +12,7 @@ import click
 
 from pipeops import __version__
 from pipeops.control.certificate_options import certificate_options, certificate_settings
+from pipeops.control.public_options import public_options, public_settings
 from pipeops.control.settings import ControlSettings
 from pipeops.errors import PipeOpsError
 from pipeops.runtime import logs
@@ -126,6 +127,7 @@ def _name_server(value: str) -> tuple[str, int]:
     callback=_name_servers,
     help="Asked for such DNS records, ADDRESS or ADDRESS:PORT; may be repeated.  [default: the system's]",
 )
+@public_options
 @click.option("--access-log/--no-access-log", default=True, help="One log line for each request.")
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info"
@@ -157,6 +159,7 @@ def command(**options: Any) -> None:
         certificates=certificate_settings(options),
         route_hosts=options["route_hosts"],
         name_servers=options["name_servers"],
+        public=public_settings(options),
         access_log=options["access_log"],
         log_level=options["log_level"],
         log_format=options["log_format"],

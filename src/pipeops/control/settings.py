@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeops.control.certificate_settings import CertificateSettings
+from pipeops.control.public_settings import PublicSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class ControlSettings:
         certificates: of the public gateway.
         route_hosts: what a cluster needs for a public host that no domain of its own covers: `first-come`, `verified` or `allow-list`.
         name_servers: (address, port) of those that are asked for proofs of domains; empty: the system's.
+        public: of the public gateway.
         access_log: write a line for each request.
     """
 
@@ -43,6 +45,7 @@ class ControlSettings:
     certificates: CertificateSettings = field(default_factory=CertificateSettings)
     route_hosts: str = "verified"
     name_servers: tuple[tuple[str, int], ...] = ()
+    public: PublicSettings = PublicSettings()  # noqa: RUF009 - frozen
     access_log: bool = True
     log_level: str = "info"
     log_format: str = "auto"

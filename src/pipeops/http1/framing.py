@@ -27,16 +27,17 @@ class ChunkedScanner:
 
     `feed` returns how many bytes belong to the body; `done` tells that it ended there. With `payload` given,
     the data of each chunk is appended to it as memoryviews of the fed buffer (valid as long as that is).
+    `trailers` are the lines behind the last chunk, each with its CRLF.
     Bare LF line ends, missing CRLF after data and oversized lines are refused: leniency here is how requests are smuggled.
     """
 
-    __slots__ = ("_line", "_phase", "_remaining", "_trailer_bytes")
+    __slots__ = ("_line", "_phase", "_remaining", "trailers")
 
     def __init__(self) -> None:
         self._phase = _Phase.SIZE
         self._remaining = 0
         self._line = b""
-        self._trailer_bytes = 0
+        self.trailers = b""
 
     @property
     def done(self) -> bool:
@@ -94,6 +95,6 @@ class ChunkedScanner:
         elif line == b"\r\n":
             self._phase = _Phase.DONE
         else:
-            self._trailer_bytes += len(line)
-            if self._trailer_bytes > MAX_TRAILER_BYTES or _TRAILER.fullmatch(line) is None:
+            self.trailers += line
+            if len(self.trailers) > MAX_TRAILER_BYTES or _TRAILER.fullmatch(line) is None:
                 raise FramingError("malformed trailer")

@@ -7,7 +7,14 @@ from contextlib import aclosing
 from typing import Final, Generic, Protocol, TypeVar
 
 from pipeops.kube.client import KubeClient
-from pipeops.kube.errors import ApiStatusError, Forbidden, Gone, KubeError, NotFound
+from pipeops.kube.errors import (
+    ApiStatusError,
+    Forbidden,
+    Gone,
+    KubeError,
+    NotFound,
+    Unauthorized,
+)
 from pipeops.kube.listing import PAGE, pages
 from pipeops.kube.watching import Change, Watched, watch
 from pipeops.runtime.backoff import Backoff
@@ -51,7 +58,7 @@ class Reflector(Generic[W]):
         relists: lists begun.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what varies between collections
         self,
         client: KubeClient,
         path: str,
@@ -62,8 +69,12 @@ class Reflector(Generic[W]):
         selector: str = "",
         page: int = PAGE,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        advice: str = "",
     ) -> None:
-        """`path` is the collection (`/api/v1/pods`), `page` the objects of one request."""
+        """`path` is the collection (`/api/v1/pods`), `page` the objects of one request.
+
+        `advice` is logged with a refusal (401, 403, 404): what gives the right that is missing.
+        """
         self._client = client
         self._path = path
         self._kind = kind
@@ -72,6 +83,7 @@ class Reflector(Generic[W]):
         self._selector = selector
         self._page = page
         self._sleep = sleep
+        self._advice = advice
         self._backoff = Backoff(rng, first=0.8, cap=30.0)
         self._version = ""
         self._doubted = False
@@ -177,7 +189,11 @@ class Reflector(Generic[W]):
     def _note(self, error: KubeError) -> None:
         """Say a new kind of trouble once, not at every attempt."""
         if type(error) is not type(self.problem):
-            log.warning("cannot follow the cluster's objects", path=self._path, error=str(error))
+            refused = isinstance(error, Unauthorized | Forbidden | NotFound)
+            more = {"advice": self._advice} if self._advice and refused else {}
+            log.warning(
+                "cannot follow the cluster's objects", path=self._path, error=str(error), **more
+            )
         self.problem = error
 
     def _recovered(self) -> None:

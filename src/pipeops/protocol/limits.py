@@ -74,14 +74,19 @@ class Limits:
     #: Acknowledge each stream at once instead of with the first answer. hashicorp/yamux ends
     #: the session 75 s after an unacknowledged open, and stops opening at 256 of them.
     acknowledge_at_once: bool = False
-    #: Send the end of a stream as a frame of its own instead of with the last bytes. hashicorp/yamux
-    #: handles FIN before the bytes of the same frame, so its reader may see the end and miss them.
+    #: Window that a stream of the peer has from its acknowledgement on, where both agreed on one
+    #: (`max_stream_window_size` of the PipeOps dialect); 0: `initial_window`, and it grows when that pays.
+    accept_window: int = 0
+    #: Send the end of a stream as a frame of its own, a WindowUpdate as hashicorp/yamux does, instead of with the
+    #: last bytes. It handles FIN before the bytes of the same frame, so its reader may see the end and miss them.
     finish_alone: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers with which a session could stall."""
         if not 0 < self.initial_window <= self.max_window <= 0xFFFF_FFFF:
             raise ValueError("windows: 0 < initial_window <= max_window < 4 GiB")
+        if self.accept_window > self.max_window:
+            raise ValueError("windows: accept_window <= max_window")
         if not 0 <= self.low_water < self.high_water:
             raise ValueError("water marks: 0 <= low_water < high_water")
         if min(self.quantum, self.batch_bytes, self.max_frame, self.max_streams) < 1:
@@ -94,9 +99,15 @@ class Limits:
         """Defaults towards a hashicorp/yamux peer, with windows that do not grow unless told to."""
         return replace(cls(), max_window=max_window).towards_hashicorp()
 
-    def towards_hashicorp(self) -> Self:
+    def towards_hashicorp(self, *, window: int = 0) -> Self:
         """These limits with hashicorp/yamux's two peculiarities respected.
 
-        Receive windows may grow here too: its sender takes any credit it is given.
+        Receive windows may grow here too: its sender takes any credit it is given. `window` is what the peer wants
+        them to be from the start, within `max_window`.
         """
-        return replace(self, acknowledge_at_once=True, finish_alone=True)
+        return replace(
+            self,
+            acknowledge_at_once=True,
+            finish_alone=True,
+            accept_window=min(window, self.max_window),
+        )

@@ -4,13 +4,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeops.agent.cluster_targets import ClusterTargets, ServiceTerms
+from pipeops.agent.cluster_targets import ClusterTargets, ServiceTerms, targets_of
 from pipeops.agent.forward_settings import ConfiguredForward
 from pipeops.agent.policy.document import parse
 from pipeops.agent.policy.guard import PolicyGuard
 from pipeops.agent.proxy.pool import PoolLimits
 from pipeops.agent.services.access import AllowedServices
+from pipeops.agent.settings import AgentSettings
 from pipeops.agent.targets import ServiceRule, ServiceTarget, TargetRefused
+from pipeops.runtime.clock import Clock
+from pipeops.runtime.settings import SettingsError
 from pipeops.runtime.tasks import TaskScope
 
 
@@ -90,3 +93,21 @@ async def test_the_kubernetes_api_is_for_raw_streams_only() -> None:
     assert permits(made.resolver.rule, target)
     assert permits(made.native._resolver.rule, target)
     assert not permits(made.services.wire.rule, target)
+
+
+def of_settings(settings: AgentSettings) -> ClusterTargets:
+    access = SimpleNamespace(host="10.0.0.1", port=443, origin="in-cluster")
+    return targets_of(
+        settings, Clock(), access, TaskScope("test"), policy=None, client=None, limits=PoolLimits()  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+async def test_settings_say_which_services_there_are() -> None:
+    made = of_settings(AgentSettings(services_allow=("shop/web:80",), services_default="deny"))
+    assert permits(made.services.wire.rule, ServiceTarget("web", "shop", 80))
+    assert not permits(made.resolver.rule, ServiceTarget("db", "shop", 80))
+
+
+async def test_a_forward_that_cannot_be_is_an_error_of_its_setting() -> None:
+    with pytest.raises(SettingsError, match=r"tunnel\.forwards"):
+        of_settings(AgentSettings(forwards=(ConfiguredForward("api", "localhost"),)))

@@ -9,6 +9,7 @@ from msgspec import UNSET
 from pipeops import __version__
 from pipeops.agent.facts import ClusterFacts
 from pipeops.agent.introduction import Identity
+from pipeops.agent.observed.routes import RoutesObserved
 from pipeops.kube.client import Version
 from pipeops.kube.errors import KubeError
 from pipeops.protocol.messages.heartbeat import Amounts, ClusterFigures, HeartbeatMetadata
@@ -168,3 +169,15 @@ async def test_a_registration_is_remembered_and_resumed_until_it_is_refused() ->
     assert register.cluster_id is UNSET
     assert register.metadata is not None
     assert register.metadata["registration_mode"] == "fresh"
+
+
+async def test_published_routes_are_counted_while_this_replica_publishes() -> None:
+    routes = RoutesObserved()
+    about, _ = facts(routes=routes)
+    assert about.heartbeat_metadata(native=True).gateway_routes is UNSET
+    routes.active, routes.private = True, None
+    routes.counts = lambda: {"registered": 3, "refused": 1, "pending": 2}
+    beat = about.heartbeat_metadata(native=False)
+    assert (beat.gateway_routes, beat.is_private) == (3, UNSET)
+    routes.private = False
+    assert about.heartbeat_metadata(native=False).is_private is False

@@ -1,5 +1,7 @@
 """Where forwards lead."""
 
+from unittest.mock import Mock
+
 import pytest
 
 from pipeops.agent.forward_settings import ConfiguredForward
@@ -96,9 +98,10 @@ def test_what_became_of_each_forward_is_shown_and_nothing_without_a_connection()
         ConfiguredForward("db", "localhost:5432"), ConfiguredForward("dns", "udp://localhost:53", 9)
     )
     grants = [ForwardGrant(name="db", remote_port=15003, status="listening")]
-    first, second = made.shown(grants, connected=True)
+    first, second = made.shown(Mock(forward_grants=grants, connected=True))
     assert first == {
         "name": "db", "protocol": "tcp", "local_addr": "localhost:5432", "remote_port": 15003, "status": "listening",
     }  # fmt: skip
     assert (second["remote_port"], second["status"]) == (9, NOT_TAKEN)
-    assert {row["status"] for row in made.shown(grants, connected=False)} == {NO_CONNECTION}
+    rows = made.shown(Mock(forward_grants=grants, connected=False))
+    assert {row["status"] for row in rows} == {NO_CONNECTION}

@@ -264,3 +264,32 @@ def test_forwards_and_policy_are_checked():
 def test_looking_needs_no_token():
     loaded = load_settings({}, environment={"HOME": "/nonexistent"}, needs_token=False)
     assert not loaded.settings.token
+
+
+def test_how_routes_are_published_is_read_from_every_layer(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("gateway_proxy: {scope: managed, ingress_classes: [nginx, internal]}\n")
+    settings = read(
+        config=str(path),
+        GATEWAY_PROXY_ROUTING_MODE="direct",
+        GATEWAY_PROXY_PUBLIC_ENDPOINT="lb.example.com:443",
+        GATEWAY_PROXY_INGRESS_SERVICE="traefik/traefik:80",
+        GATEWAY_ROUTE_REFRESH_INTERVAL="6",
+    ).settings
+    assert (settings.route_scope, settings.route_target) == ("managed", "service")
+    assert settings.ingress_classes == ("nginx", "internal")
+    assert (settings.routing_mode, settings.public_endpoint) == ("direct", "lb.example.com:443")
+    assert str(settings.ingress_service) == "traefik/traefik:80"
+    assert settings.route_refresh_interval == 6 * 3600
+    assert "namespace/name:port" in refused(GATEWAY_PROXY_INGRESS_SERVICE="traefik")
+
+
+def test_a_mode_cannot_contradict_the_other_setting_for_it():
+    text = refused(GATEWAY_PROXY_ROUTING_MODE="direct", TUNNELS_ROUTING_FORCE_TUNNEL_MODE="true")
+    assert "force_tunnel_mode" in text
+
+
+def test_routes_without_a_tunnel_deserve_a_second_look():
+    on = {"ENABLE_INGRESS_SYNC": "true"}
+    assert not read(**on).warnings
+    assert "only where they are direct" in read(**on, TUNNEL_ENABLED="false").warnings[0]

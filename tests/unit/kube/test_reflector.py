@@ -125,6 +125,15 @@ async def test_what_is_forbidden_is_asked_for_seldom_and_keeps_what_is_known() -
     assert bench.names() == "abc"
 
 
+@pytest.mark.parametrize(("code", "advised"), [(401, True), (403, True), (404, True), (500, False)])
+async def test_a_refusal_is_logged_with_what_helps(code: int, advised: bool) -> None:
+    bench = Bench(status(code), page("a"), [event("ADDED", "b", "11")])
+    bench.reflector._advice = "apply the role"
+    with capture_logs() as logs:
+        await bench.run()
+    assert (logs[0].get("advice") == "apply the role") is advised
+
+
 async def test_watches_that_end_at_once_are_not_asked_for_without_a_pause() -> None:
     bench = await Bench(page(""), [], page(""), [], page(""), []).run()
     assert bench.asked() == ["L", "W10", "C10", "W10", "C10", "W10", "C10"]

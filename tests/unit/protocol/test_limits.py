@@ -43,3 +43,10 @@ def test_any_limits_can_be_turned_towards_a_hashicorp_peer():
 def test_contradictions_are_refused(wrong):
     with pytest.raises(ValueError, match=r"window|water|must"):
         Limits(**wrong)
+
+
+def test_what_a_go_peer_wants_its_windows_to_be_stays_within_ours():
+    assert Limits().towards_hashicorp(window=1 << 20).accept_window == 1 << 20
+    assert Limits().towards_hashicorp(window=1 << 40).accept_window == Limits().max_window
+    with pytest.raises(ValueError, match="accept_window"):
+        Limits(accept_window=1 << 40)

@@ -6,7 +6,7 @@ import ssl
 import sys
 from collections.abc import Mapping, Sequence
 
-from pipeops.agent import app
+from pipeops.agent import app, dialling
 from pipeops.agent.commands.arguments import parse, settings_parser
 from pipeops.agent.commands.config import refuse
 from pipeops.agent.diagnose.cluster import ClusterChecks
@@ -75,15 +75,19 @@ def all_checks(loaded: Loaded[AgentSettings], environment: Mapping[str, str]) ->
         parts = [Part("ok", f"file {loaded.file or 'none'}, {len(loaded.origins)} set")]
         return parts + [Part("warn", line, about="advice") for line in loaded.warnings]
 
-    url = app.control_plane_url(settings)
+    url = dialling.control_plane_url(settings)
 
     def context() -> ssl.SSLContext | None:
-        return app.dial_credentials(settings, clock, secure=url.secure).ssl_context()
+        return dialling.dial_credentials(settings, clock, secure=url.secure).ssl_context()
 
     checks = [Check("settings", about_settings)]
     checks += _policy_check(settings)
     checks += ControlPlaneChecks(
-        url, settings.token.reveal, context, app.control_plane_proxy(url, environment), clock.now
+        url,
+        settings.token.reveal,
+        context,
+        dialling.control_plane_proxy(url, environment),
+        clock.now,
     ).checks()
     return checks + _cluster_checks(settings, clock)
 

@@ -36,7 +36,23 @@ def snapshot(observed: Observed) -> dict[str, Any]:
         "cluster": dict(observed.cluster()),
         "features": observed.feature_states(),
         "forwards": list(observed.forwards())[:MAX_ROWS],
-        "routes": list(observed.routes())[:MAX_ROWS],
+        "gateway": _gateway(observed),
+        "routes": list(observed.gateway.rows())[:MAX_ROWS],
+    }
+
+
+def _gateway(observed: Observed) -> dict[str, Any]:
+    gateway = observed.gateway
+    return {
+        "enabled": gateway.enabled,
+        "active": gateway.active,
+        "private": gateway.private,
+        "reason": gateway.reason,
+        "routes": dict(gateway.counts()),
+        "calls": gateway.calls,
+        "retries": gateway.retries,
+        "failures": gateway.failures,
+        "syncs": gateway.syncs,
     }
 
 

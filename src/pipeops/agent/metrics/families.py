@@ -61,6 +61,11 @@ def _in_and_out(scrape: Scrape) -> Iterable[Sample]:
     yield Sample(scrape.tunnel.bytes_sent, {"direction": "out"})
 
 
+def _routes(scrape: Scrape) -> Iterable[Sample]:
+    for state, count in scrape.observed.gateway.counts().items():
+        yield Sample(count, {"state": state})
+
+
 def _stream_errors(scrape: Scrape) -> Iterable[Sample]:
     for hop, count in scrape.observed.requests.failures.items():
         if not count and hop not in HOPS:
@@ -299,6 +304,39 @@ FAMILIES: Final[tuple[tuple[Metric, Read], ...]] = (
             ("state",),
         ),
         lambda s: _connections(*s.observed.requests.upstream()),
+    ),
+    (
+        Metric(
+            "pipeops_agent_gateway_routes",
+            "gauge",
+            "Routes of the public gateway, by state",
+            ("state",),
+        ),
+        _routes,
+    ),
+    (
+        Metric(
+            "gateway_route_sync_success_total",
+            "counter",
+            "Calls to the route registry that succeeded",
+        ),
+        _one(lambda s: s.observed.gateway.calls),
+    ),
+    (
+        Metric(
+            "gateway_route_sync_failures_total",
+            "counter",
+            "Calls to the route registry that were given up",
+        ),
+        _one(lambda s: s.observed.gateway.failures),
+    ),
+    (
+        Metric(
+            "gateway_route_sync_retries_total",
+            "counter",
+            "Further attempts of calls to the route registry",
+        ),
+        _one(lambda s: s.observed.gateway.retries),
     ),
     (
         Metric("pipeops_agent_local_clients", "gauge", "Connections to the local HTTP server"),

@@ -11,6 +11,7 @@ from pipeops.agent.observed.events import EventBus
 from pipeops.agent.observed.heartbeats import HeartbeatsObserved
 from pipeops.agent.observed.process import ProcessObserved
 from pipeops.agent.observed.requests import RequestsObserved
+from pipeops.agent.observed.routes import RoutesObserved
 from pipeops.agent.observed.tunnel import TunnelObserved
 
 DOWN_LIMIT = 30.0  # seconds without a connection until the agent is unhealthy (design §1)
@@ -52,7 +53,6 @@ class Observed:
     Attributes:
         cluster: facts of the cluster by name (nodes, pods, versions…), from caches.
         forwards: one row for each open port forward.
-        routes: one row for each registered route.
         features: name to state, shown by `/api/status/features`.
     """
 
@@ -76,9 +76,9 @@ class Observed:
         self.tunnel = TunnelObserved(now, self.events)
         self.requests = RequestsObserved(now, self.events)
         self.process = ProcessObserved(now, wall)
+        self.gateway = RoutesObserved()
         self.cluster: Facts = dict
         self.forwards: Rows = tuple
-        self.routes: Rows = tuple
         self.features: dict[str, FeatureState] = {}
 
     def disconnected(self, error: str) -> None:

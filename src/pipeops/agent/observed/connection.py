@@ -70,6 +70,8 @@ class ConnectionObserved:
         registered: the control plane has taken us at least once.
         stopping: the agent has been told to stop and takes nothing new; set by who drains it.
         registration: what it said last.
+        registrations: how often it has.
+        followers: called after every registration and every change of state.
         down_since: when the connection was lost or first tried, by `now`; None while it is up.
         failures: attempts that failed since it was up last.
         reconnects: attempts to get it back.
@@ -89,6 +91,8 @@ class ConnectionObserved:
         self.registered = False
         self.stopping = False
         self.registration: Registration | None = None
+        self.registrations = 0
+        self.followers: list[Callable[[], None]] = []
         self.registration_attempts = 0
         self.registration_failures = 0
         self.down_since: float | None = None
@@ -136,6 +140,7 @@ class ConnectionObserved:
     def up(self, registration: Registration) -> None:
         """Registered."""
         self.registration = registration
+        self.registrations += 1
         self.registered = True
         if self.down_since is not None:
             self._down_before += self._now() - self.down_since
@@ -144,6 +149,8 @@ class ConnectionObserved:
         self._events.tell(
             "registration", ok=True, cluster_id=registration.cluster_id, name=registration.name
         )
+        if self.state is ConnectionState.CONNECTED:
+            self._tell_followers()
         self._change(ConnectionState.CONNECTED)
 
     def registration_failed(self, error: str) -> None:
@@ -183,3 +190,8 @@ class ConnectionObserved:
         self.state_changes[state] += 1
         log.info("Connection state changed", old_state=old.value, new_state=state.value)
         self._events.tell("state_change", old=old.value, new=state.value, reason=reason)
+        self._tell_followers()
+
+    def _tell_followers(self) -> None:
+        for follower in self.followers:
+            follower()

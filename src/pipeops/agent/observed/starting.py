@@ -37,7 +37,7 @@ def observe(
         "runtime_metrics": lambda: True,
         "feature_version": lambda: __version__,
         "kubernetes_proxy": lambda: False,
-        "ingress_sync": lambda: bool(observed.routes()),
+        "ingress_sync": lambda: observed.gateway.enabled,
         "l4_tunnels": lambda: enabled,
         "monitoring_stack": lambda: False,
         "websocket_proxy": lambda: enabled,

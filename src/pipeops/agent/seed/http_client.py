@@ -20,10 +20,11 @@ MAX_SHOWN = 512  # characters of an answer's body in an error
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """Status and body."""
+    """Status and body; `retry_after` is in seconds, 0 where the answer does not say."""
 
     status: int
     body: bytes
+    retry_after: float = 0.0
 
 
 class ControlHttp:
@@ -51,22 +52,29 @@ class ControlHttp:
             RegistrationRefused: 401 or 403.
             ControlPlaneError: any other answer, or none; the text has the answer's body, cut and redacted.
         """
+        answer = await self.exchange(method, path, body)
+        if 200 <= answer.status < 300:
+            return answer.body
+        text = f"{method} {path}: the control plane answered {answer.status}: {shown(answer.body)}"
+        if answer.status in (401, 403):
+            raise RegistrationRefused(text)
+        raise ControlPlaneError(text, status=answer.status)
+
+    async def exchange(self, method: str, path: str, body: bytes | None = None) -> HttpAnswer:
+        """The answer, whatever its status.
+
+        Raises:
+            ControlPlaneError: there was none.
+        """
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await self._exchange(method, path, body)
+                return await self._exchange(method, path, body)
         except TimeoutError as error:
             raise ControlPlaneError(
                 f"{method} {path}: the control plane did not answer within {self._timeout:g} s"
             ) from error
         except (OSError, ProxyError, httptools.HttpParserError) as error:
             raise ControlPlaneError(f"{method} {path}: {error}") from error
-        if 200 <= answer.status < 300:
-            return answer.body
-        said = redact_text(" ".join(answer.body.decode("utf-8", "replace").split()), MAX_SHOWN)
-        text = f"{method} {path}: the control plane answered {answer.status}: {said}"
-        if answer.status in (401, 403):
-            raise RegistrationRefused(text)
-        raise ControlPlaneError(text, status=answer.status)
 
     async def _exchange(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
         parts = urlsplit(self._url.configured)
@@ -99,12 +107,22 @@ class ControlHttp:
         return "\r\n".join([*lines, "", ""]).encode() + (body or b"")
 
 
+def shown(body: bytes) -> str:
+    """An answer's body for people: one line, redacted and cut."""
+    return redact_text(" ".join(body.decode("utf-8", "replace").split()), MAX_SHOWN)
+
+
 class _Answer:
     """Callbacks of the parser."""
 
     def __init__(self) -> None:
         self.body = bytearray()
         self.complete = False
+        self.retry_after = 0.0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"retry-after" and value.isdigit():
+            self.retry_after = float(value[:9])
 
     def on_body(self, body: bytes) -> None:
         self.body += body
@@ -126,4 +144,4 @@ async def _read(reader: asyncio.StreamReader) -> HttpAnswer:
     status = parser.get_status_code()
     if not status:
         raise OSError("the connection was closed before it was answered")
-    return HttpAnswer(status, bytes(answer.body))
+    return HttpAnswer(status, bytes(answer.body), answer.retry_after)

@@ -34,6 +34,7 @@ class ServiceExchange:
     """An `Exchange`: what the connection needs to know of the request, and how it fails."""
 
     __slots__ = (
+        "__weakref__",
         "_failure",
         "_may_repeat",
         "_refusals_left",
@@ -71,9 +72,14 @@ class ServiceExchange:
         self.replay: bytes | None = None
 
     def begin(self, way: Way, timer: asyncio.TimerHandle | None) -> None:
-        """It is on its way; `timer` gives it up."""
+        """It is on its way; `timer` gives it up, and knows it by a weak reference only."""
         self._way = way
         self._timer = timer
+
+    def __del__(self) -> None:
+        """Nobody needs it any more: a connection does not tell when an answer is complete, it lets go."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     @property
     def over(self) -> bool:

@@ -39,9 +39,9 @@ def request_fields(request: ServiceRequest, *, tls: bool) -> Headers:
         (b":scheme", b"https" if tls else b"http"),
         (b":authority", request.host),
         (b":path", request.target),
-        *request.fields,
+        *request.fields.crossing,
     ]
-    if request.trailers or request.grpc:
+    if request.fields.trailers or request.grpc:
         fields.append((b"te", b"trailers"))
     if request.length > 0 or (request.length == 0 and request.method not in _WITHOUT_BODY):
         fields.append((b"content-length", b"%d" % request.length))

@@ -1,11 +1,12 @@
 """ServiceHttpProxy: a tunnelled request becomes a request to a Service, with the client's credentials and no other."""
 
 import asyncio
+import weakref
 from collections.abc import Callable
 
 from pipeops.agent.proxy.failure import StreamFailure
 from pipeops.agent.services.exchange import ServiceExchange
-from pipeops.agent.services.request import read_request
+from pipeops.agent.services.request import RequestReader
 from pipeops.agent.services.routes import ServiceRoutes
 from pipeops.agent.targets import ServiceTarget, TargetRefused, check_names
 from pipeops.http1.head import HeadError
@@ -26,6 +27,7 @@ class ServiceHttpProxy:
         """`routes` decides which Services there are; `call_later` is the loop's."""
         self._routes = routes
         self._call_later = call_later
+        self._reader = RequestReader()
 
     def start(
         self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
@@ -39,7 +41,7 @@ class ServiceHttpProxy:
         try:
             check_names(target)
             self._routes.check(target)
-            request = read_request(head, host=self._routes.host(target))
+            request = self._reader.read(head, host=self._routes.host(target))
         except TargetRefused as refusal:
             reason = ServiceFailure.BAD_REQUEST if refusal.status == 400 else ServiceFailure.REFUSED
             _fail(failure, reason, str(refusal))
@@ -59,8 +61,14 @@ class ServiceHttpProxy:
         timer = None
         if head.deadline_ms:
             seconds = min(head.deadline_ms / 1000, MAX_DEADLINE)
-            timer = self._call_later(seconds, exchange.out_of_time, seconds)
+            timer = self._call_later(seconds, _out_of_time, weakref.ref(exchange), seconds)
         self._routes.carry(exchange, timer, bytes(body), fin=fin)
+
+
+def _out_of_time(reference: "weakref.ref[ServiceExchange]", seconds: float) -> None:
+    exchange = reference()
+    if exchange is not None:
+        exchange.out_of_time(seconds)
 
 
 def _fail(failure: StreamFailure, reason: ServiceFailure, message: str) -> None:

@@ -1,4 +1,4 @@
-"""ServiceRequest: a tunnelled request to a Service, stripped of what was for earlier hops, as HTTP/1.1 writes it."""
+"""RequestReader: tunnelled requests to Services, stripped of what was for earlier hops, as HTTP/1.1 writes them."""
 
 import re
 from dataclasses import dataclass
@@ -18,6 +18,31 @@ _WEBSOCKET = b"websocket"
 _GRPC = b"application/grpc"
 
 
+MAX_CACHED_BLOCKS = 512  # a client repeats its header lines exactly
+MAX_CACHED_BLOCK = 8 * 1024  # bytes; with the count it bounds what clients can make us keep
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFields:
+    """What the header lines of a request say; kept for requests with the same ones.
+
+    Attributes:
+        host: value of Host, or None.
+        crossing: what goes on, names in lower case; the application's own Authorization and Cookie are among them.
+        lines: the same as HTTP/1.1 writes it.
+        upgrade: the client asks for a WebSocket.
+        trailers: the client reads trailers (`TE: trailers`).
+        grpc: the body is gRPC, which needs HTTP/2 (gRPC over HTTP2, "Requests").
+    """
+
+    host: bytes | None
+    crossing: Headers
+    lines: bytes
+    upgrade: bool
+    trailers: bool
+    grpc: bool
+
+
 @dataclass(slots=True)
 class ServiceRequest:
     """What is asked of a Service.
@@ -25,21 +50,24 @@ class ServiceRequest:
     Attributes:
         target: path and query as the client wrote them, or `*`.
         host: value of Host.
-        fields: what crosses, names in lower case; the application's own Authorization and Cookie are among them.
         length: request body bytes, -1 until the stream's FIN.
-        upgrade: the client asks for a WebSocket.
-        trailers: the client reads trailers (`TE: trailers`).
-        grpc: the body is gRPC, which needs HTTP/2 (gRPC over HTTP2, "Requests").
     """
 
     method: bytes
     target: bytes
     host: bytes
-    fields: Headers
+    fields: RequestFields
     length: int
-    upgrade: bool
-    trailers: bool
-    grpc: bool
+
+    @property
+    def upgrade(self) -> bool:
+        """The client asks for a WebSocket."""
+        return self.fields.upgrade
+
+    @property
+    def grpc(self) -> bool:
+        """Only HTTP/2 will do."""
+        return self.fields.grpc
 
     @property
     def repeatable(self) -> bool:
@@ -48,50 +76,71 @@ class ServiceRequest:
 
     def http1(self) -> bytes:
         """The request head for an HTTP/1.1 connection that is kept."""
-        lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (self.method, self.target, self.host)]
-        lines += [b"%b: %b\r\n" % field for field in self.fields]
-        if self.upgrade:
-            lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
-        elif self.trailers:
-            lines.append(b"Connection: TE\r\nTE: trailers\r\n")  # RFC 9110 section 10.1.4
+        framing = b""
         if self.length < 0:
-            lines.append(b"Transfer-Encoding: chunked\r\n")
+            framing = b"Transfer-Encoding: chunked\r\n"
         elif self.length or self.method not in _WITHOUT_BODY:
-            lines.append(b"Content-Length: %d\r\n" % self.length)
-        lines.append(b"\r\n")
-        return b"".join(lines)
+            framing = b"Content-Length: %d\r\n" % self.length
+        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (
+            self.method,
+            self.target,
+            self.host,
+            self.fields.lines,
+            framing,
+        )
 
 
-def read_request(head: StreamHead, *, host: bytes) -> ServiceRequest:
-    """Read and strip a request; `host` is for those that name none.
+class RequestReader:
+    """Reads and strips requests."""
 
-    The path goes on untouched: what dots in it mean is the Service's business, since the server is fixed.
+    def __init__(self) -> None:
+        self._known: dict[bytes, RequestFields] = {}
 
-    Raises:
-        HeadError: malformed, contradictory, or an upgrade to something else than WebSocket (threats: S-03).
-    """
-    match = _LINE.match(head.http_head)
-    if match is None:
-        raise HeadError(400, "malformed request line")
-    method, target = match.groups()
-    if target == b"*" and method != b"OPTIONS":
-        raise HeadError(400, "malformed request line")
-    block = read_block(head.http_head[match.end() : -2])
+    def read(self, head: StreamHead, *, host: bytes) -> ServiceRequest:
+        """Read one; `host` is for those that name none.
+
+        The path goes on untouched: what dots in it mean is the Service's business, since the server is fixed.
+
+        Raises:
+            HeadError: malformed, contradictory, or an upgrade to something else than WebSocket (threats: S-03).
+        """
+        match = _LINE.match(head.http_head)
+        if match is None:
+            raise HeadError(400, "malformed request line")
+        method, target = match.groups()
+        if target == b"*" and method != b"OPTIONS":
+            raise HeadError(400, "malformed request line")
+        block = head.http_head[match.end() : -2]
+        fields = self._known.get(block)
+        if fields is None:
+            fields = self._keep(block, _read_fields(block))
+        if (head.flags & _UPGRADE != 0) is not fields.upgrade:
+            raise HeadError(400, "an upgrade must be named in head and header")
+        length = -1 if head.body_length == UNKNOWN_LENGTH else head.body_length
+        return ServiceRequest(method, target, fields.host or host, fields, length)
+
+    def _keep(self, block: bytes, fields: RequestFields) -> RequestFields:
+        if len(block) <= MAX_CACHED_BLOCK:
+            if len(self._known) >= MAX_CACHED_BLOCKS:
+                self._known.pop(next(iter(self._known)))
+            self._known[block] = fields
+        return fields
+
+
+def _read_fields(data: bytes) -> RequestFields:
+    block = read_block(data)
     if block.upgrade is not None and block.upgrade.lower() != _WEBSOCKET:
         raise HeadError(400, f"upgrade to {block.upgrade[:40].decode('latin-1')!r} is not allowed")
     upgrade = block.upgrade is not None
-    if (head.flags & _UPGRADE != 0) is not upgrade:
-        raise HeadError(400, "an upgrade must be named in head and header")
-    return ServiceRequest(
-        method,
-        target,
-        block.host or host,
-        [field for field in without_hop_by_hop(list(block.fields)) if field[0] not in _OWN],
-        -1 if head.body_length == UNKNOWN_LENGTH else head.body_length,
-        upgrade,
-        _reads_trailers(block.value(b"te")),
-        (block.value(b"content-type") or b"").lower().startswith(_GRPC),
-    )
+    trailers = _reads_trailers(block.value(b"te"))
+    crossing = [field for field in without_hop_by_hop(list(block.fields)) if field[0] not in _OWN]
+    lines = b"".join([b"%b: %b\r\n" % field for field in crossing])
+    if upgrade:
+        lines += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    elif trailers:
+        lines += b"Connection: TE\r\nTE: trailers\r\n"  # RFC 9110 section 10.1.4
+    grpc = (block.value(b"content-type") or b"").lower().startswith(_GRPC)
+    return RequestFields(block.host, crossing, lines, upgrade, trailers, grpc)
 
 
 def _reads_trailers(te: bytes | None) -> bool:

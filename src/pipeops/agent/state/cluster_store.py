@@ -23,7 +23,7 @@ from pipeops.runtime.secrets import Secret
 log = get_logger(__name__)
 
 _MERGE: Final = "application/merge-patch+json"
-_OPEN: Final = ("agent_id", "cluster_id", "gateway_ws_url")
+_OPEN: Final = ("agent_id", "cluster_id", "gateway_ws_url", "gateway_hosts")
 _SECRET: Final = ("cluster_token", "cluster_cert_data")
 _LABELS: Final = {
     "app.kubernetes.io/name": "pipeops-agent",
@@ -102,6 +102,7 @@ class ClusterStore:
             gateway_ws_url=plain.get("gateway_ws_url", ""),
             cluster_token=Secret(token),
             cluster_cert_data=_decoded(hidden, "cluster_cert_data"),
+            gateway_hosts=plain.get("gateway_hosts", ""),
         )
 
     async def save(self, changes: dict[str, str]) -> None:

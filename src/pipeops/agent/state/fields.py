@@ -7,7 +7,14 @@ import msgspec
 from pipeops.errors import PipeOpsError
 from pipeops.runtime.secrets import Secret
 
-_LONGEST: Final = {"agent_id": 253, "cluster_id": 253, "gateway_ws_url": 2048}
+#: Characters of the hosts that are remembered: a ConfigMap may be 1 MiB.
+LONGEST_HOSTS: Final = 131_072
+_LONGEST: Final = {
+    "agent_id": 253,
+    "cluster_id": 253,
+    "gateway_ws_url": 2048,
+    "gateway_hosts": LONGEST_HOSTS,
+}
 #: Under `<key>.corrupt` an unusable value is kept for people to look at.
 CORRUPT: Final = ".corrupt"
 
@@ -26,6 +33,7 @@ class AgentState(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         cluster_token: ServiceAccount token that a Go agent stored; read, never written by us.
         cluster_cert_data: base64 PEM of the cluster's CA, likewise.
+        gateway_hosts: hosts that the route registry may have of this cluster, with commas.
         epoch: start of the last process that wrote this state, where the store belongs to one process.
     """
 
@@ -34,6 +42,7 @@ class AgentState(msgspec.Struct, frozen=True, kw_only=True):
     gateway_ws_url: str = ""
     cluster_token: Secret[str] = Secret("")
     cluster_cert_data: str = ""
+    gateway_hosts: str = ""
     epoch: int = 0
 
 

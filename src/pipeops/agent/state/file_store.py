@@ -26,6 +26,8 @@ log = get_logger(__name__)
 
 NAME: Final = "agent-state.yaml"
 _KEYS: Final = ("agent_id", "cluster_id", "cluster_token", "cluster_cert_data", "gateway_ws_url")
+#: Of this file only: what another place remembers was published by another agent.
+_HOSTS: Final = "gateway_hosts"
 _LEGACY: Final = {
     "agent_id": "agent-id",
     "cluster_id": "cluster-id",
@@ -111,6 +113,7 @@ class FileStore:
             gateway_ws_url=found["gateway_ws_url"],
             cluster_token=Secret(found["cluster_token"]),
             cluster_cert_data=found["cluster_cert_data"],
+            gateway_hosts=_text(self._content.get(_HOSTS)),
             epoch=epoch if isinstance(epoch, int) else 0,
         )
 
@@ -156,7 +159,7 @@ class FileStore:
         log.error("the state file is damaged; it was put aside", kept_as=aside, problem=problem)
 
     def _set_unsound_aside(self) -> None:
-        for key in _KEYS:
+        for key in (*_KEYS, _HOSTS):
             value = self._content.get(key)
             if value is None or is_sound(key, _text(value)):
                 continue

@@ -103,6 +103,17 @@ class StateKeeper:
             self.state = changed(self.state, self._pending)
             self._news.set()
 
+    async def reread(self, name: str) -> str:
+        """A value as it is stored now, where another replica may have written it; what cannot be read is as it was."""
+        if self._stores[0].shared and name not in self._pending:
+            try:
+                stored = await self._stores[0].load()
+            except StateError as error:
+                log.warning("the agent's state cannot be read anew", error=str(error))
+            else:
+                self.state = changed(self.state, {name: str(getattr(stored, name))})
+        return str(getattr(self.state, name))
+
     async def run(self, ready: Callable[[], None]) -> None:
         """Service: write what changes, until cancelled.
 

@@ -20,7 +20,7 @@ from pipeops.http1.head import (
 )
 from pipeops.http1.tls import keep_bytes_before_eof
 from pipeops.protocol.exchange.native import Framing
-from pipeops.protocol.exchange.status import Hop, status_response, text_response
+from pipeops.protocol.exchange.status import Hop
 
 WRITE_HIGH_WATER = 128 * 1024
 MAX_PIPELINED = 64 * 1024  # bytes of later requests kept while one is being answered
@@ -363,14 +363,12 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self._head_sent:
             self.abort(message)
             return
-        request_id = self._request.request_id.decode() if self._request else "none"
-        close = self._close_after or bool(self._body_remaining)
-        make = status_response
-        if code > 500 and self._request is not None and self._request.is_discovery:
-            code, make = 502, text_response
-        head, body = make(
-            code, message, hop=hop, request_id=request_id, retry_after=retry_after, close=close
-        )
+        request = self._request
+        code, head, body = self._edge.failure(
+            request, code, message, hop, retry_after=retry_after,
+            request_id=request.request_id.decode() if request else "none",
+            close=self._close_after or bool(self._body_remaining),
+        )  # fmt: skip
         self._answer(code, head, body)
 
     def answer(self, code: int, head: bytes, body: bytes) -> None:
@@ -389,9 +387,10 @@ class ClientConnection(asyncio.BufferedProtocol):
     def _refuse(self, code: int, message: str) -> None:
         """Answer a head that could not be read; nothing after it can be trusted."""
         request_id = self._edge.next_request_id()
-        head, body = status_response(
-            code, message, hop=Hop.CLIENT, request_id=request_id.decode(), close=True
-        )
+        code, head, body = self._edge.failure(
+            None, code, message, Hop.CLIENT,
+            request_id=request_id.decode(), retry_after=0, close=True,
+        )  # fmt: skip
         self._edge.access_log.refused(self.peer, request_id, code, message)
         if self._transport is not None:
             self._transport.write(head + body)

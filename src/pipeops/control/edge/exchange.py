@@ -20,6 +20,7 @@ class ClientRequest:
         request_id: 32 hexadecimal digits, in both sides' logs.
         started: when its head was complete, in seconds of the loop's clock.
         user: who it turned out to be for, once authenticated.
+        context: what a router wants its access log and failure answers to know.
     """
 
     method: bytes
@@ -31,6 +32,7 @@ class ClientRequest:
     peer: str
     started: float = 0.0
     user: bytes = b"-"
+    context: object = None
 
     @property
     def is_discovery(self) -> bool:

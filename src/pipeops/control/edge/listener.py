@@ -4,13 +4,15 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.connection import ClientConnection
+from pipeops.control.edge.failures import FailureAnswer, kube_failure
 from pipeops.control.edge.lingering import LINGER_SECONDS, Lingering
-from pipeops.control.edge.shared import RequestRouter
+from pipeops.control.edge.shared import Connected, RequestRouter
 from pipeops.http1.read_buffer import ReadBuffer
 
 HEAD_TIMEOUT = 20.0  # seconds for a whole request head (slow-loris)
@@ -34,6 +36,17 @@ DEAD_CLIENT = (
 )
 
 
+class Listening(Protocol):
+    """A port that accepts."""
+
+    @property
+    def sockets(self) -> Sequence[Any]:
+        """What it listens on."""
+
+    def close(self) -> None:
+        """Stop accepting."""
+
+
 class Listener:
     """Accepts connections and owns them: the `Edge` of its ClientConnections."""
 
@@ -44,12 +57,14 @@ class Listener:
         *,
         now: Callable[[], float],
         max_connections: int = MAX_CONNECTIONS,
+        failure: FailureAnswer = kube_failure,
     ) -> None:
+        self.failure = failure
         self.router = router
         self.access_log = access_log
         self.now = now
         self.read_buffer = ReadBuffer()
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[Connected] = set()
         # Accepted, but still in their TLS handshake. A failed one is told to nobody: uvloop just lets go of it,
         # so the set does the same.
         self._arriving: WeakSet[asyncio.BaseProtocol] = WeakSet()
@@ -77,16 +92,7 @@ class Listener:
         Raises:
             OSError: the address cannot be bound.
         """
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            self._connection,
-            host,
-            port,
-            ssl=ssl_context,
-            backlog=BACKLOG,
-            ssl_handshake_timeout=HANDSHAKE_TIMEOUT if ssl_context is not None else None,
-            ssl_shutdown_timeout=CLOSE_TIMEOUT if ssl_context is not None else None,
-        )
+        server = await self._listen(host, port, ssl_context)
         for listening in server.sockets:
             for option in DEAD_CLIENT:
                 listening.setsockopt(*option)
@@ -106,6 +112,20 @@ class Listener:
             for connection in list(self.connections):
                 connection.abort("the control plane is stopping")
 
+    async def _listen(
+        self, host: str, port: int, ssl_context: ssl.SSLContext | None
+    ) -> "Listening":
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(
+            self._connection,
+            host,
+            port,
+            ssl=ssl_context,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT if ssl_context is not None else None,
+            ssl_shutdown_timeout=CLOSE_TIMEOUT if ssl_context is not None else None,
+        )
+
     async def _drain(self, seconds: float) -> None:
         deadline = self.now() + seconds
         while self.connections and self.now() < deadline:  # noqa: ASYNC110 - a stop, a few turns at most
@@ -113,10 +133,15 @@ class Listener:
 
     def _connection(self) -> asyncio.BaseProtocol:
         if len(self.connections) + len(self._arriving) >= self._max_connections:
-            return _Refuse()
+            return self.refusal()
         connection = _Arriving(self)
         self._arriving.add(connection)
         return connection
+
+    @staticmethod
+    def refusal() -> asyncio.BaseProtocol:
+        """For a client too many."""
+        return _Refuse()
 
     def arrived(self, connection: "_Arriving") -> None:
         """Its handshake is complete."""

@@ -11,6 +11,7 @@ from pipeops.control.store.domains import DomainGrant, Origin
 from pipeops.control.store.errors import StoreError
 from pipeops.errors import PipeOpsError
 from pipeops.runtime.logs import get_logger
+from pipeops.runtime.tasks import raise_if_cancelled
 
 log = get_logger(__name__)
 
@@ -72,9 +73,7 @@ class RouteUpkeep:
                     await self._registry.drop_unused()
             except StoreError as error:
                 log.warning("hosts could not be looked after", error=str(error))
-            # A database driver may swallow a cancellation that comes while it works.
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise asyncio.CancelledError
+            raise_if_cancelled()
             await asyncio.sleep(PROOF_INTERVAL)
 
     async def seek(self) -> None:

@@ -90,6 +90,7 @@ class Outbound(Generic[S]):
             initial=limits.initial_window,
             max_window=limits.max_window,
             budget=limits.session_window_budget,
+            accept=limits.accept_window,
         )
         self.initial_window = limits.initial_window
         self.max_frame = limits.max_frame

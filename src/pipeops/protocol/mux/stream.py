@@ -95,9 +95,12 @@ class Stream(Windows):
             and SENDS[self.state]
             and (size <= session.small_frame or session.takes_large(size))
         ):
-            if fin and size and session.finish_alone:
-                self.send(data)
-                return self.send(b"", True)
+            kind = DATA
+            if fin and session.finish_alone:
+                if size:
+                    self.send(data)
+                    return self.send(b"", True)
+                kind = WINDOW_UPDATE
             # `_first_flags` and `_finish` written out, since every exchange comes by here.
             flags = self.flags
             if flags:
@@ -116,7 +119,7 @@ class Stream(Windows):
                         session.window_budget.give_back(self)
             elif not size and not flags:
                 return True
-            batch += pack(DATA, flags, self.id, size)
+            batch += pack(kind, flags, self.id, size)
             batch += data
             self.send_left -= size
             if not session.awake:
@@ -169,7 +172,8 @@ class Stream(Windows):
         fin = backlog.fin and size == len(data) and not (size and self.session.finish_alone)
         if size or fin:
             flags = self._first_flags() if self.flags else 0
-            batch += pack(DATA, flags | FIN if fin else flags, self.id, size)
+            kind = WINDOW_UPDATE if fin and self.session.finish_alone else DATA
+            batch += pack(kind, flags | FIN if fin else flags, self.id, size)
             with memoryview(data) as whole, whole[:size] as part:
                 batch += part
             del data[:size]
@@ -232,9 +236,14 @@ class Stream(Windows):
         self.session.on_sink_error(self, error)
 
     def acknowledge(self) -> None:
-        """Say that the stream was accepted, if no frame of ours has said so. For the session."""
+        """Say that the stream was accepted, if no frame of ours has said so, and widen its window as far as was agreed.
+
+        For the session.
+        """
         if self.flags == ACK:
-            self.session.control(WINDOW_UPDATE, self._first_flags(), self.id, 0)
+            session = self.session
+            delta = self.announce(0, session.window_budget.agreed())
+            session.control(WINDOW_UPDATE, self._first_flags(), self.id, delta)
 
     def wake_up(self) -> None:
         """The peer widened the window: go on with what waits. For the session."""

@@ -73,10 +73,11 @@ class Windows:
 class WindowBudget:
     """Grants growth of receive windows under one bound for the session."""
 
-    __slots__ = ("_initial", "_max_window", "spare")
+    __slots__ = ("_accept", "_initial", "_max_window", "spare")
 
-    def __init__(self, *, initial: int, max_window: int, budget: int) -> None:
-        """All in bytes; `max_window` equal to `initial` switches growth off."""
+    def __init__(self, *, initial: int, max_window: int, budget: int, accept: int = 0) -> None:
+        """All in bytes; `max_window` equal to `initial` switches growth off, `accept` is `Limits.accept_window`."""
+        self._accept = max(accept - initial, 0)
         self._initial = initial
         self._max_window = max_window
         self.spare = budget
@@ -101,6 +102,12 @@ class WindowBudget:
         growth = min(wanted - size, size, self._max_window - size, self.spare)
         if growth <= 0:
             return 0
+        self.spare -= growth
+        return growth
+
+    def agreed(self) -> int:
+        """How much larger the window of an accepted stream is from the start; 0 once the budget is used up."""
+        growth = self._accept if self._accept <= self.spare else 0
         self.spare -= growth
         return growth
 

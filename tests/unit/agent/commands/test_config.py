@@ -17,7 +17,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def test_show_names_the_source_of_every_value_and_no_secret(tmp_path, monkeypatch, capsys):
-    (tmp_path / "c.yaml").write_text("agent: {port: 9090}\npipeops: {timeout: 1m}\n")
+    (tmp_path / "c.yaml").write_text("agent: {port: 9090}\npipeops: {reconnect: {interval: 1m}}\n")
     monkeypatch.setenv("PIPEOPS_CLUSTER_NAME", "edge")
     monkeypatch.setenv("PIPEOPS_K8S_SERVICE_TOKEN", SECRET)
     argv = ["--config", "c.yaml", "--token", SECRET]
@@ -33,7 +33,7 @@ def test_show_names_the_source_of_every_value_and_no_secret(tmp_path, monkeypatc
         assert settings["pipeops.token"] == {"value": "***", "source": "flag --token"}
         assert settings["kubernetes.service_token"]["value"] == "***"
         assert settings["tunnel.enabled"] == {"value": True, "source": "default"}
-        assert settings["pipeops.timeout"]["without_effect"]
+        assert settings["pipeops.reconnect.interval"]["without_effect"]
 
 
 def test_show_as_text_is_what_somebody_set(capsys):

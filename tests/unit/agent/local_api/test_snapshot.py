@@ -32,5 +32,5 @@ async def test_what_happened_is_in_it() -> None:
 
 async def test_rows_are_bounded() -> None:
     world = World()
-    world.observed.routes = lambda: [{"host": str(n)} for n in range(MAX_ROWS + 5)]
+    world.observed.gateway.rows = lambda: [{"host": str(n)} for n in range(MAX_ROWS + 5)]
     assert len(snapshot(world.observed)["routes"]) == MAX_ROWS

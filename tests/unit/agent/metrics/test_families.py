@@ -66,6 +66,9 @@ def shake(bench: Bench) -> None:
     observed.requests.json_live = lambda: 2
     observed.requests.upstream = lambda: (3, 1)
     observed.forwards = lambda: [{"name": "x"}]
+    gateway = observed.gateway
+    gateway.counts = lambda: {"registered": 3, "refused": 1, "pending": 2}
+    gateway.calls, gateway.failures, gateway.retries = 4, 1, 2
     bench.lose()
     bench.now += 7
     observed.connection.registration_failed("x")

@@ -26,7 +26,7 @@ def test_features_follow_what_happens() -> None:
     observed.tunnel.opened(Lane(0))
     observed.requests.answered(200, 0.0)
     observed.forwards = lambda: [{"name": "x"}]
-    observed.routes = lambda: [{"host": "x"}]
+    observed.gateway.enabled = True
     assert [observed.feature_states()[name] for name in names] == [True] * 4
 
 

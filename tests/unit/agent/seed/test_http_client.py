@@ -95,3 +95,21 @@ async def test_refusals_are_final(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_what_is_no_answer(monkeypatch: pytest.MonkeyPatch, answer: bytes | OSError) -> None:
     with pytest.raises(ControlPlaneError):
         await call(monkeypatch, answer)
+
+
+async def test_an_answer_is_there_whatever_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = asyncio.StreamReader()
+    answers.feed_data(b"HTTP/1.1 429 X\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nbusy")
+
+    async def connect(**_: Any) -> Any:
+        return answers, Writer()
+
+    monkeypatch.setattr(asyncio, "open_connection", connect)
+    client = ControlHttp(
+        ControlPlaneUrl.parse("http://127.0.0.1:1"),
+        lambda: "tok",
+        ssl_context=lambda: None,
+        proxy=lambda _: None,
+    )
+    answer = await client.exchange("POST", "/x", b"{}")
+    assert (answer.status, answer.body, answer.retry_after) == (429, b"busy", 7.0)

@@ -1,13 +1,13 @@
-"""An exchange for HTTP/2 tests, on a stream that remembers."""
+"""What an HTTP/2 connection needs around it in a test: a transport, an owner, exchanges on streams that remember."""
 
 from typing import Any
 
 from pipeops.agent.proxy.failure import StreamFailure
 from pipeops.agent.services.exchange import ServiceExchange
-from pipeops.agent.services.request import read_request
+from pipeops.agent.services.request import RequestReader
 from pipeops.agent.targets import ServiceTarget
 from pipeops.protocol.exchange.native import StreamHead, StreamKind
-from tests.support.transports import RecordingStream
+from tests.support.transports import RecordingStream, RecordingTransport
 
 
 class Way:
@@ -41,10 +41,36 @@ class Asked:
             lambda _stream, _code, _hop, message: self.ends.append(message),
             lambda _id, code, _hop, message: self.reports.append((code, message)),
         )
-        request = read_request(head, host=b"web")
+        request = RequestReader().read(head, host=b"web")
         self.exchange = ServiceExchange(failure, head, ServiceTarget("web", "shop", 80), request)
         self.exchange.begin(self.way, None)
 
     def body(self, data: bytes, *, fin: bool = False) -> None:
         self.stream.remote_finished = fin
         self.stream.sink.on_data(memoryview(data), fin)
+
+
+class Loop:
+    now = 5.0
+
+    def time(self) -> float:
+        return self.now
+
+
+class Wire(RecordingTransport):
+    waiting = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+
+class Owner:
+    def __init__(self) -> None:
+        self.lost_connections = 0
+        self.rooms = 0
+
+    def lost(self, connection: Any) -> None:
+        self.lost_connections += 1
+
+    def room(self, connection: Any) -> None:
+        self.rooms += 1

@@ -6,7 +6,7 @@ import pytest
 
 from pipeops.agent.proxy.failure import StreamFailure
 from pipeops.agent.services.exchange import ServiceExchange
-from pipeops.agent.services.request import read_request
+from pipeops.agent.services.request import RequestReader
 from pipeops.agent.targets import ServiceTarget, TargetRefused
 from pipeops.protocol.exchange.native import PREFACE_BYTES, StreamHead, StreamKind, decode_preface
 from pipeops.protocol.exchange.service_failure import STATUS, ServiceFailure
@@ -53,7 +53,9 @@ class Made:
             to_head_request=method == b"HEAD",
         )
         target = ServiceTarget("web", "shop", 80)
-        self.exchange = ServiceExchange(failure, head, target, read_request(head, host=b"w"))
+        self.exchange = ServiceExchange(
+            failure, head, target, RequestReader().read(head, host=b"w")
+        )
         self.way, self.timer = Way(), Timer()
         self.exchange.begin(self.way, self.timer)  # type: ignore[arg-type]
 

@@ -12,37 +12,10 @@ from h2.settings import SettingCodes
 from pipeops.agent.services import h2_connection as module
 from pipeops.agent.services.h2_connection import H2Connection
 from pipeops.protocol.exchange.native import UNKNOWN_LENGTH
-from tests.support.transports import RecordingTransport
-from tests.unit.agent.services.h2_pieces import Asked
+from tests.unit.agent.services.h2_pieces import Asked, Loop, Owner, Wire
 
 POST = b"POST / HTTP/1.1\r\nhost: h\r\n\r\n"
 OK = [(b":status", b"200")]
-
-
-class Loop:
-    now = 5.0
-
-    def time(self) -> float:
-        return self.now
-
-
-class Wire(RecordingTransport):
-    waiting = 0
-
-    def get_write_buffer_size(self) -> int:
-        return self.waiting
-
-
-class Owner:
-    def __init__(self) -> None:
-        self.lost_connections = 0
-        self.rooms = 0
-
-    def lost(self, connection: Any) -> None:
-        self.lost_connections += 1
-
-    def room(self, connection: Any) -> None:
-        self.rooms += 1
 
 
 class Pair:
@@ -199,7 +172,7 @@ def test_a_request_that_http2_has_no_words_for_is_refused() -> None:
     pair = Pair()
     before = pair.ask()
     asked = Asked()
-    asked.exchange.request.fields.append((b":evil", b"x"))
+    asked.exchange.request.fields.crossing.append((b":evil", b"x"))
     pair.ask(asked)
     assert asked.reports[0][0] == 400
     assert pair.kinds().count(RequestReceived) == 1

@@ -11,7 +11,7 @@ from pipeops.agent.services.h2_heads import (
     last_chunk,
     request_fields,
 )
-from pipeops.agent.services.request import read_request
+from pipeops.agent.services.request import RequestReader
 from pipeops.protocol.exchange.native import UNKNOWN_LENGTH, Framing, StreamHead, StreamKind
 
 OK = (b":status", b"200")
@@ -19,7 +19,7 @@ OK = (b":status", b"200")
 
 def fields(http_head: bytes, length: int = 0) -> list[tuple[bytes, bytes]]:
     head = StreamHead(StreamKind.SERVICE_HTTP, 0, 0, length, bytes(16), b"", b"", http_head)
-    return request_fields(read_request(head, host=b"web"), tls=False)
+    return request_fields(RequestReader().read(head, host=b"web"), tls=False)
 
 
 def answer(*given: tuple[bytes, bytes], **how: bool) -> Any:

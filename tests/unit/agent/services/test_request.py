@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeops.agent.services.request import ServiceRequest, read_request
+from pipeops.agent.services.request import MAX_CACHED_BLOCKS, RequestReader, ServiceRequest
 from pipeops.http1.head import HeadError
 from pipeops.protocol.exchange.native import UNKNOWN_LENGTH, HeadFlag, StreamHead, StreamKind
 
@@ -11,7 +11,7 @@ def read(http_head: bytes, *, length: int = 0, flags: int = 0) -> ServiceRequest
     head = StreamHead(
         StreamKind.SERVICE_HTTP, flags, 0, length, bytes(16), b"web.shop:80", b"", http_head
     )
-    return read_request(head, host=b"web.shop.svc:80")
+    return RequestReader().read(head, host=b"web.shop.svc:80")
 
 
 def test_the_applications_own_credentials_and_host_pass() -> None:
@@ -142,3 +142,21 @@ def test_grpc_is_known_by_its_content_type() -> None:
     head = b"POST /s/m HTTP/1.1\r\nhost: s\r\ncontent-type: %b\r\n\r\n"
     assert read(head % b"application/grpc+proto").grpc
     assert not read(head % b"application/json").grpc
+
+
+def test_header_lines_are_read_once_and_what_is_kept_of_them_is_bounded() -> None:
+    reader = RequestReader()
+
+    def fields(value: bytes, path: bytes = b"/") -> object:
+        lines = b"GET " + path + b" HTTP/1.1\r\nhost: s\r\nx: " + value + b"\r\n\r\n"
+        head = StreamHead(StreamKind.SERVICE_HTTP, 0, 0, 0, bytes(16), b"", b"", lines)
+        return reader.read(head, host=b"w").fields
+
+    first = fields(b"1")
+    assert fields(b"1", b"/other") is first
+    assert fields(b"2") is not first
+    fields(b"x" * 9000)
+    for number in range(600):
+        fields(b"%d" % number)
+    assert len(reader._known) == MAX_CACHED_BLOCKS
+    assert max(map(len, reader._known)) < 100

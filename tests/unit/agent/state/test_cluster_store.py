@@ -39,11 +39,19 @@ def test_names_come_from_the_environment_as_the_go_agents() -> None:
 
 async def test_both_objects_are_read() -> None:
     made, _ = store(
-        {"data": {"agent_id": "a", "cluster_id": "c", "gateway_ws_url": "wss://g"}},
+        {
+            "data": {
+                "agent_id": "a",
+                "cluster_id": "c",
+                "gateway_ws_url": "wss://g",
+                "gateway_hosts": "h.test,-",
+            }
+        },
         secret(cluster_token="canary", cluster_cert_data="cGVt"),
     )
     state = await made.load()
     assert (state.agent_id, state.cluster_id, state.gateway_ws_url) == ("a", "c", "wss://g")
+    assert state.gateway_hosts == "h.test,-"
     assert (state.cluster_token.reveal(), state.cluster_cert_data) == ("canary", "cGVt")
     assert made.location == "ConfigMap:ns/pipeops-agent-state, Secret:ns/pipeops-agent-secrets"
 

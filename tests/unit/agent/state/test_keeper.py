@@ -152,3 +152,26 @@ async def test_news_that_come_while_writing_are_written_too() -> None:
     bench.keeper.update(cluster_id="d")
     await bench.run()
     assert one.saved == [{"cluster_id": "d"}, {"cluster_id": "e"}]
+
+
+async def test_a_value_that_another_replica_wrote_is_read_anew() -> None:
+    place = Place("one")
+    keeper = Bench(place).keeper
+    await keeper.load()
+    place.state = changed(STORED, {"gateway_hosts": "a.test", "cluster_id": "other"})
+    assert await keeper.reread("gateway_hosts") == "a.test"
+    assert keeper.state.cluster_id == "c"
+    place.errors = [StateError("away")]
+    assert await keeper.reread("gateway_hosts") == "a.test"
+
+
+async def test_what_is_not_written_yet_or_is_nobody_elses_is_not_read_anew() -> None:
+    place = Place("one")
+    keeper = Bench(place).keeper
+    await keeper.load()
+    keeper.update(gateway_hosts="b.test")
+    assert await keeper.reread("gateway_hosts") == "b.test"
+    place.shared = False
+    place.errors = [StateError("not asked")]
+    assert await keeper.reread("cluster_id") == "c"
+    assert place.errors

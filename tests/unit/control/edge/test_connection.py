@@ -9,6 +9,7 @@ from pipeops.control.auth.grants import Grant
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.connection import MAX_PIPELINED, ClientConnection
 from pipeops.control.edge.exchange import ClientRequest
+from pipeops.control.edge.failures import kube_failure
 from pipeops.control.edge.lingering import Lingering
 from pipeops.control.store.records import Role
 from pipeops.http1.head import MAX_HEAD_BYTES
@@ -63,6 +64,7 @@ class FakeEdge:
         self.exchanges: list[Recorder] = []
         self.decide: Callable[[ClientRequest, ClientConnection], Recorder | None] | None = None
         self.time = 0.0
+        self.failure = kube_failure
 
     def next_request_id(self) -> bytes:
         return b"%032x" % len(self.requests)

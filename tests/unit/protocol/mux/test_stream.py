@@ -61,7 +61,7 @@ def test_towards_hashicorp_the_end_is_a_frame_of_its_own(paused):
         end.session.pause()
     sink.send(b"last words", fin=True)
     end.session.resume()
-    assert parse(end.output()) == [(DATA, 0, 2, 10, b"last words"), (DATA, FIN, 2, 0, b"")]
+    assert parse(end.output()) == [(DATA, 0, 2, 10, b"last words"), (WINDOW_UPDATE, FIN, 2, 0, b"")]
     assert sink.stream.local_finished
     assert end.session.pending_total == 0
 
@@ -71,7 +71,7 @@ def test_the_end_alone_follows_bytes_that_waited_for_credit():
     sink.send(b"0123456789abc", fin=True)
     assert parse(end.output()) == [(DATA, 0, 2, 10, b"0123456789")]
     grant(end, 3)
-    assert parse(end.output()) == [(DATA, 0, 2, 3, b"abc"), (DATA, FIN, 2, 0, b"")]
+    assert parse(end.output()) == [(DATA, 0, 2, 3, b"abc"), (WINDOW_UPDATE, FIN, 2, 0, b"")]
 
 
 def test_an_end_behind_a_full_batch_is_not_lost():

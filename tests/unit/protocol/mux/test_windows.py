@@ -99,3 +99,10 @@ def test_all_windows_together_grow_within_the_budget():
     shared.give_back(second)
     shared.give_back(third)
     assert shared.spare == 150
+
+
+def test_an_agreed_window_is_given_from_the_start_while_the_budget_lasts() -> None:
+    budget = WindowBudget(initial=256, max_window=2048, budget=1000, accept=756)
+    assert (budget.agreed(), budget.spare) == (500, 500)
+    assert (budget.agreed(), budget.agreed()) == (500, 0)
+    assert WindowBudget(initial=256, max_window=2048, budget=1000).agreed() == 0

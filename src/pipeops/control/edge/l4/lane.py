@@ -4,8 +4,9 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
-from pipeops.control.edge.l4.api_connection import ApiConnection, ApiExchange
+from pipeops.control.edge.l4.api_connection import ApiConnection
 from pipeops.control.edge.l4.tls_stream import PlaintextBuffer
+from pipeops.control.edge.upstream_connection import UpstreamExchange
 from pipeops.control.sessions.registry import Lane
 from pipeops.protocol.errors import SessionClosed, StreamLimitReached
 from pipeops.protocol.exchange.opening import StreamOpening, TunnelProtocol, encode_opening
@@ -60,7 +61,9 @@ class L4Lane:
         self.ready = True
         self.on_free(connection)
 
-    def send(self, exchange: ApiExchange, request: bytes, *, fresh: bool) -> ApiConnection | None:
+    def send(
+        self, exchange: UpstreamExchange, request: bytes, *, fresh: bool
+    ) -> ApiConnection | None:
         """Connections: on the connection used last, or on a new one.
 
         Raises:

@@ -1,0 +1,1 @@
+"""The public gateway: hosts and paths of registered routes, answered by Services of clusters."""

@@ -1,0 +1,108 @@
+"""ServiceExchange: one request for a Service on one native stream; the edge's KubeExchange with another head."""
+
+import re
+from binascii import unhexlify
+from collections.abc import Callable
+
+import msgspec
+
+from pipeops.control.edge.exchange import Client, ClientRequest
+from pipeops.control.edge.kube import KubeExchange
+from pipeops.protocol.errors import RemoteProtocolError
+from pipeops.protocol.exchange.native import (
+    PREFACE_BYTES,
+    UNKNOWN_LENGTH,
+    HeadFlag,
+    StreamKind,
+    decode_preface,
+    fixed_part,
+    unpack_preface,
+)
+from pipeops.protocol.exchange.service_failure import FAILURE_HEADER
+from pipeops.protocol.exchange.status import Hop
+from pipeops.protocol.messages.control import StreamEnd
+from pipeops.protocol.mux.stream import Stream
+from pipeops.protocol.mux.waiting import WaitingBytes
+
+_FAILURE = re.compile(rb"(?i:\r\n" + FAILURE_HEADER + rb"):[ \t]*([a-z-]{1,40})\r\n")
+_UPGRADE, _CLOSE_DELIMITED = int(HeadFlag.UPGRADE), int(HeadFlag.CLOSE_DELIMITED)
+
+
+class _Status(msgspec.Struct):
+    """What we read of the metav1.Status in which an agent explains itself."""
+
+    message: str = ""
+
+
+class ServiceExchange(KubeExchange):
+    """Splices one public request and its answer through a stream.
+
+    What an agent says itself about a failure is never passed on: `on_failure` is told its word for it, then the
+    client's `fail` is called.
+    """
+
+    __slots__ = ("_on_failure",)
+
+    def __init__(
+        self,
+        client: Client,
+        take_end: Callable[[int], StreamEnd | None],
+        waiting: WaitingBytes,
+        on_failure: Callable[[str], None],
+    ) -> None:
+        super().__init__(client, take_end, waiting, watch=False)
+        self._on_failure = on_failure
+
+    def open(
+        self, stream: Stream, request: ClientRequest, *, target: bytes, head: bytes, upgrade: bool
+    ) -> None:
+        """Send the stream head; the body follows through on_body.
+
+        `target` is `name.namespace:port`, `head` an HTTP/1.1 request head from request line to blank line; `upgrade`:
+        it asks for one.
+        """
+        self.stream = stream
+        self._bodiless = request.method == b"HEAD"
+        flags = _UPGRADE if upgrade else 0 if request.minor else _CLOSE_DELIMITED
+        length = request.body_length
+        fixed = fixed_part(
+            StreamKind.SERVICE_HTTP,
+            flags,
+            0,
+            UNKNOWN_LENGTH if length is None else length,
+            unhexlify(request.request_id),
+            len(target),
+            0,
+            len(head),
+        )
+        stream.send(b"".join((fixed, target, head)), length == 0 and not upgrade)
+
+    def _begin(self, received: bytes) -> bool:
+        try:
+            own = len(received) >= PREFACE_BYTES and decode_preface(received).own
+        except RemoteProtocolError:
+            own = False  # explained by the other answers' reading
+        if not own:
+            return super()._begin(received)
+        self._buffer = received
+        _, _, status, length = unpack_preface(received)
+        if len(received) < PREFACE_BYTES + length:
+            return True
+        word = _FAILURE.search(received, PREFACE_BYTES)
+        self._on_failure(word[1].decode("ascii") if word is not None else "")
+        self._reset_and_fail(status, _message(received[PREFACE_BYTES + length :]))
+        return True
+
+    def _reset_and_fail(self, status: int, message: str) -> None:
+        if self.stream is not None:
+            self.stream.reset()
+        self._end(message, status if 400 <= status <= 599 else 502, Hop.AGENT)
+
+
+def _message(body: bytes) -> str:
+    """Why the agent failed, for the log; the body may be incomplete."""
+    try:
+        message = msgspec.json.decode(body, type=_Status).message
+    except msgspec.MsgspecError:
+        message = ""
+    return message or "the agent failed"

@@ -1,0 +1,70 @@
+"""TunnelWay: requests to Services through the agents' tunnels."""
+
+from collections.abc import Callable
+
+from pipeops.control.edge.exchange import Exchange
+from pipeops.control.public.context import RequestContext
+from pipeops.control.public.exchange import ServiceExchange
+from pipeops.control.public.exchange_guard import RouteExchange
+from pipeops.control.public.route_state import RouteState
+from pipeops.control.public.router import Forwarded
+from pipeops.control.public.trouble import Trouble, of_failure
+from pipeops.control.public.upstream.raw_way import RawWay
+from pipeops.control.sessions.registry import SessionRegistry
+from pipeops.protocol.errors import SessionClosed, StreamLimitReached
+from pipeops.protocol.exchange.status import Hop
+
+
+class TunnelWay:
+    """A Way for routes in tunnel mode."""
+
+    def __init__(self, registry: SessionRegistry, now: Callable[[], float]) -> None:
+        self._registry = registry
+        self.raw = RawWay(now)
+
+    def open(
+        self, forwarded: Forwarded, state: RouteState, guard: RouteExchange
+    ) -> Exchange | None:
+        """Way: on a native stream of the cluster's agent."""
+        request = forwarded.request
+        context = request.context
+        assert isinstance(context, RequestContext)  # noqa: S101 - the router made it
+        context.way = "tunnel"
+        registry = self._registry
+        waiting = registry.waiting
+        if waiting.taken > waiting.limit:
+            context.trouble = Trouble.BUSY
+            guard.fail(503, "too much is kept for slow clients", Hop.CONTROL_PLANE)
+            return None
+        instance = registry.pick(state.route.cluster.encode())
+        lane = instance.best_lane(request.started) if instance is not None else None
+        session = lane.link.session if lane is not None else None
+        if instance is not None and not instance.native and session is None:
+            context.trouble = Trouble.NOT_SERVED
+            guard.fail(502, "the agent has no multiplexed tunnel; install pipeops-agent", Hop.AGENT)
+            return None
+        if instance is None or lane is None or session is None:
+            context.trouble = Trouble.OFFLINE
+            guard.fail(503, "no agent of the cluster is connected", Hop.TUNNEL)
+            return None
+        if not instance.native:
+            return self.raw.open_on(lane, forwarded, state, guard)
+
+        def on_failure(word: str) -> None:
+            context.trouble = of_failure(word)
+
+        exchange = ServiceExchange(guard, lane.take_end, waiting, on_failure)
+        try:
+            stream = session.open(exchange)
+        except (StreamLimitReached, SessionClosed) as error:
+            context.trouble = Trouble.BUSY
+            guard.fail(503, str(error), Hop.TUNNEL)
+            return None
+        exchange.open(
+            stream,
+            request,
+            target=state.target,
+            head=forwarded.head,
+            upgrade=bool(forwarded.upgrade),
+        )
+        return exchange

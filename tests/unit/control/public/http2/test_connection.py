@@ -1,0 +1,312 @@
+"""An HTTP/2 connection: requests, windows, floods, drain, and what a broken client costs."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from pipeops.control.edge.exchange import ClientRequest
+from pipeops.control.public.http2 import connection as module
+from pipeops.control.public.http2.connection import MAX_STREAMS, Http2Connection
+from pipeops.control.public.http2.stream import Http2Stream
+from pipeops.http1.read_buffer import ReadBuffer
+from pipeops.protocol.exchange.native import Framing
+from tests.support.http2_client import Http2Engine
+from tests.support.transports import RecordingTransport, feed
+from tests.support.turns import turns
+from tests.unit.control.public.http2.test_stream import FakeMux
+from tests.unit.control.public.test_exchange_guard import Way
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+
+
+class Socket(RecordingTransport):
+    """A transport that can be full."""
+
+    unread = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+
+class Bench(Http2Engine):
+    """A client, a connection and a router that keeps what is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        edge: Any = FakeMux().edge
+        self.time = 0.0
+        edge.now = lambda: self.time
+        edge.connections = set()
+        edge.next_request_id = lambda: b"0a" * 16
+        edge.read_buffer = ReadBuffer(65536)
+        self.edge = edge
+        self.requests: list[ClientRequest] = []
+        self.streams: list[Http2Stream] = []
+        self.ways: list[Way] = []
+        self.socket = Socket(peername=("203.0.113.9", 1))
+        router: Any = self
+        self.connection = Http2Connection(edge, router, sni="app.example.com")
+        self.connection.connection_made(self.socket)
+
+    def open(self, request: ClientRequest, stream: Http2Stream) -> Way:
+        self.requests.append(request)
+        self.streams.append(stream)
+        self.ways.append(Way())
+        return self.ways[-1]
+
+    async def exchange(self) -> None:
+        """Deliver what both have ready."""
+        for _ in range(3):
+            if not self.socket.closed:
+                feed(self.connection, self.h2.data_to_send())
+            await turns(2)
+            data = self.socket.take()
+            if data:
+                self.receive(data)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def test_a_request_and_its_answer(bench: Bench) -> None:
+    stream = bench.request("/x?y", "app.example.com", "POST", ("content-length", "3"), end=False)
+    bench.h2.send_data(stream, b"abc", end_stream=True)
+    await bench.exchange()
+    (request,) = bench.requests
+    assert (request.method, request.target, request.body_length) == (b"POST", b"/x?y", 3)
+    assert (request.peer, bench.ways[0].body) == ("203.0.113.9", b"abc")
+    bench.streams[0].begin(HEAD + b"ok", Framing.LENGTH, 200, reusable=True)
+    bench.streams[0].finish()
+    await bench.exchange()
+    answer = bench.answers[stream]
+    assert (answer.status, bytes(answer.body), answer.ended) == (200, b"ok", True)
+    assert bench.connection.idle
+
+
+async def test_trailers_come_behind_the_body(bench: Bench) -> None:
+    stream = bench.request()
+    await bench.exchange()
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    bench.streams[0].begin(head, Framing.CHUNKED, 200, reusable=True)
+    bench.streams[0].write(b"2\r\nok\r\n0\r\ngrpc-status: 0\r\n\r\n")
+    bench.streams[0].finish()
+    await bench.exchange()
+    answer = bench.answers[stream]
+    assert (bytes(answer.body), answer.trailers, answer.ended) == (b"ok", {"grpc-status": "0"}, True)  # fmt: skip
+
+
+async def test_a_closed_window_stalls_one_stream_and_no_other(bench: Bench) -> None:
+    first, second = bench.request("/1"), bench.request("/2")
+    await bench.exchange()
+    bench.reads = False
+    one, two = bench.streams
+    one.begin(b"HTTP/1.1 200 OK\r\n\r\n", Framing.CLOSE, 200, reusable=True)
+    assert not one.write(b"x" * 200_000)
+    await bench.exchange()
+    assert len(bench.answers[first].body) == 65_535, "the client's window"
+    bench.h2.increment_flow_control_window(1 << 20)
+    two.begin(HEAD + b"ok", Framing.LENGTH, 200, reusable=True)
+    two.finish()
+    await bench.exchange()
+    assert bench.answers[second].ended
+    assert bench.ways[0].writable == 0
+    bench.h2.increment_flow_control_window(1 << 20, first)
+    await bench.exchange()
+    assert (len(bench.answers[first].body), bench.ways[0].writable) == (200_000, 1)
+
+
+async def test_a_full_socket_is_waited_for(bench: Bench) -> None:
+    stream = bench.request()
+    await bench.exchange()
+    bench.connection.pause_writing()
+    bench.streams[0].begin(HEAD + b"ok", Framing.LENGTH, 200, reusable=True)
+    bench.streams[0].finish()
+    await bench.exchange()
+    assert not bench.answers[stream].ended
+    bench.connection.resume_writing()
+    await bench.exchange()
+    assert bench.answers[stream].ended
+
+
+async def test_an_early_answer_ends_the_rest_of_the_request(bench: Bench) -> None:
+    stream = bench.request("/", "app.example.com", "POST", end=False)
+    await bench.exchange()
+    bench.streams[0].answer(413, b"HTTP/1.1 413 X\r\nContent-Length: 2\r\n\r\n", b"no")
+    await bench.exchange()
+    answer = bench.answers[stream]
+    assert (answer.status, answer.ended, answer.reset) == (413, True, 0)
+
+
+async def test_a_request_without_sense_is_answered_and_the_others_live(bench: Bench) -> None:
+    stream = bench.request("no-path")
+    other = bench.request()
+    await bench.exchange()
+    assert bench.answers[stream].status == 400
+    assert len(bench.requests) == 1
+    bench.streams[0].begin(HEAD + b"ok", Framing.LENGTH, 200, reusable=True)
+    bench.streams[0].finish()
+    await bench.exchange()
+    assert bench.answers[other].status == 200
+
+
+async def test_a_reset_is_told_to_the_way(bench: Bench) -> None:
+    stream = bench.request()
+    await bench.exchange()
+    bench.h2.reset_stream(stream)
+    await bench.exchange()
+    assert bench.ways[0].gone == 1
+    assert bench.connection.idle
+
+
+async def test_expect_is_answered_before_the_body(bench: Bench) -> None:
+    stream = bench.request("/", "app.example.com", "POST", ("expect", "100-continue"), end=False)
+    await bench.exchange()
+    assert bench.answers[stream].informational == 100
+
+
+async def test_s30_rapid_resets_end_the_connection(bench: Bench) -> None:
+    for _ in range(300):
+        bench.h2.reset_stream(bench.request())
+    await bench.exchange()
+    assert bench.terminated == 11
+    assert bench.socket.closed
+    assert len(bench.requests) <= 201
+    assert all(way.gone for way in bench.ways)
+
+
+@pytest.mark.parametrize("kind", ["ping", "settings", "empty", "priority"])
+async def test_s30_floods_of_frames_end_the_connection(bench: Bench, kind: str) -> None:
+    stream = bench.request(end=False)
+    for _ in range(1100):
+        if kind == "ping":
+            bench.h2.ping(b"12345678")
+        elif kind == "settings":
+            bench.h2.update_settings({})
+        elif kind == "empty":
+            bench.h2.send_data(stream, b"")
+        else:
+            bench.h2.prioritize(stream, weight=10)
+    await bench.exchange()
+    assert bench.terminated == 11
+    assert bench.socket.closed
+
+
+async def test_s30_a_window_update_flood_ends_the_connection(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.connection._windows = module.FrameBudget(10, 1.0, 0.0)
+    for _ in range(20):
+        bench.h2.increment_flow_control_window(1)
+    await bench.exchange()
+    assert bench.terminated == 11
+
+
+async def test_s30_endless_continuations_end_the_connection(bench: Bench) -> None:
+    await bench.exchange()
+    bench.h2.data_to_send()
+    frames = b"\x00\x00\x01\x01\x00" + (1).to_bytes(4, "big") + b"\x82"
+    frames += (b"\x00\x00\x01\x09\x00" + (1).to_bytes(4, "big") + b"\x82") * 200
+    feed(bench.connection, frames)
+    assert bench.socket.closed
+
+
+@pytest.mark.parametrize(("repeats", "closed"), [(10, False), (1000, True)])
+async def test_s30_header_lists_are_bounded(bench: Bench, repeats: int, closed: bool) -> None:
+    """Each field is one byte on the wire, since it stands in the table already (HPACK bomb)."""
+    block = b"\x82\x87\x84\x41\x01a" + b"\x40\x01x\x7f\x21" + b"z" * 160 + b"\xbe" * repeats
+    size = len(block).to_bytes(3, "big")
+    bench.h2.data_to_send()
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
+    feed(bench.connection, preface + size + b"\x01\x05\0\0\0\x01" + block)
+    assert (not bench.requests, bench.socket.closed) == (closed, closed)
+
+
+async def test_more_streams_than_allowed_are_not_opened(bench: Bench) -> None:
+    for _ in range(MAX_STREAMS + 1):
+        bench.request()
+    await bench.exchange()
+    assert len(bench.requests) <= MAX_STREAMS
+    assert bench.socket.closed
+
+
+async def test_drain_says_goaway_and_finishes_what_is_under_way(bench: Bench) -> None:
+    stream = bench.request()
+    await bench.exchange()
+    bench.connection.close()
+    await turns()
+    assert not bench.socket.closed
+    bench.streams[0].begin(HEAD + b"ok", Framing.LENGTH, 200, reusable=True)
+    bench.streams[0].finish()
+    await turns()
+    assert bench.socket.closed
+    data = bench.socket.take()
+    assert data.startswith(b"\0\0\x08\x07\0\0\0\0\0" + stream.to_bytes(4, "big") + b"\0\0\0\0")
+    assert data.endswith(b"ok")
+
+
+async def test_an_idle_connection_drains_at_once(bench: Bench) -> None:
+    await bench.exchange()
+    bench.connection.close()
+    assert bench.socket.closed
+
+
+async def test_a_client_that_never_says_hello_is_dropped(bench: Bench) -> None:
+    assert bench.connection.reading_head
+    assert not bench.connection.awaits_body
+    bench.connection.head_timed_out()
+    assert bench.socket.aborted
+
+
+async def test_what_is_no_http2_ends_the_connection(bench: Bench) -> None:
+    feed(bench.connection, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
+    assert bench.socket.closed
+
+
+async def test_a_client_that_reads_nothing_and_asks_on_is_dropped(bench: Bench) -> None:
+    await bench.exchange()
+    bench.socket.unread = module.MAX_UNREAD + 1
+    bench.h2.ping(b"12345678")
+    feed(bench.connection, bench.h2.data_to_send())
+    assert bench.socket.aborted
+
+
+async def test_a_lost_connection_is_told_to_every_way(bench: Bench) -> None:
+    bench.request("/1")
+    bench.request("/2")
+    await bench.exchange()
+    bench.connection.connection_lost(None)
+    assert [way.gone for way in bench.ways] == [1, 1]
+    assert not bench.edge.connections
+
+
+async def test_bodies_kept_for_full_ways_are_bounded_together(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_HELD", 100_000)
+    streams = [bench.request(f"/{n}", "app.example.com", "POST", end=False) for n in range(12)]
+    await bench.exchange()
+    for stream in bench.streams:
+        stream.pause_body()
+    sent = 0
+    while True:
+        ready = [s for s in streams if bench.h2.local_flow_control_window(s) >= 16_000]
+        if not ready:
+            break
+        bench.h2.send_data(ready[0], b"x" * 16_000)
+        sent += 16_000
+        await bench.exchange()
+    assert sent < 12 * module.STREAM_WINDOW
+    assert bench.h2.outbound_flow_control_window < 16_384, "the connection's window, not a stream's"
+    for stream in bench.streams:
+        stream.resume_body()
+    await bench.exchange()
+    assert sum(len(way.body) for way in bench.ways) == sent
+    assert bench.h2.outbound_flow_control_window > 500_000
+
+
+async def test_asyncio_sees_no_half_open_connection(bench: Bench) -> None:
+    assert bench.connection.eof_received() is False
+    assert isinstance(bench.connection, asyncio.BufferedProtocol)

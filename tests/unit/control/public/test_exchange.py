@@ -1,0 +1,107 @@
+"""A public request on a native stream: its head, and an agent's own failure that nobody outside gets to read."""
+
+import pytest
+
+from pipeops.control.edge.exchange import ClientRequest
+from pipeops.control.public.exchange import ServiceExchange
+from pipeops.http1.head import parse_head
+from pipeops.protocol.exchange.native import (
+    UNKNOWN_LENGTH,
+    Framing,
+    HeadFlag,
+    StreamKind,
+    decode_head,
+    encode_preface,
+)
+from pipeops.protocol.mux.waiting import WaitingBytes
+from tests.support.transports import RecordingStream
+from tests.unit.control.public.conftest import FakePublicClient
+
+SECRET = b'{"kind":"Status","message":"web.apps:80 refused"}'
+
+
+def begin(
+    raw: bytes = b"GET / HTTP/1.1\r\n", *, upgrade: bool = False
+) -> tuple[ServiceExchange, FakePublicClient, RecordingStream, list[str]]:
+    head = parse_head(raw + b"Host: a\r\n\r\n")
+    length = None if head.block.chunked else head.block.content_length or 0
+    request = ClientRequest(
+        head.method, head.target, head.minor, head.block, length, b"0a" * 16, "-"
+    )
+    client, stream, words = FakePublicClient(), RecordingStream(), []
+    exchange = ServiceExchange(client, lambda _: None, WaitingBytes(1 << 20), words.append)
+    sent = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+    exchange.open(stream, request, target=b"web.apps:80", head=sent, upgrade=upgrade)
+    return exchange, client, stream, words
+
+
+def own(word: bytes, status: int = 503) -> bytes:
+    head = b"HTTP/1.1 %d X\r\nX-Pipeops-Failure: %b\r\n\r\n" % (status, word)
+    return (
+        encode_preface(Framing.LENGTH, status, len(head), reusable=True, own=True) + head + SECRET
+    )
+
+
+def test_the_stream_head_names_service_and_request_and_nobody() -> None:
+    _, _, stream, _ = begin()
+    head = decode_head(stream.take())
+    assert (head.kind, head.target, head.principal) == (
+        StreamKind.SERVICE_HTTP,
+        b"web.apps:80",
+        b"",
+    )
+    assert head.http_head == b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+    assert (head.request_id.hex(), head.body_length, head.flags) == ("0a" * 16, 0, 0)
+    assert stream.local_finished
+
+
+def test_a_body_of_unknown_length_and_an_upgrade_keep_the_stream_open() -> None:
+    _, _, stream, _ = begin(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n")
+    assert decode_head(stream.take()).body_length == UNKNOWN_LENGTH
+    assert not stream.local_finished
+    _, _, stream, _ = begin(upgrade=True)
+    assert decode_head(stream.take()).flags == HeadFlag.UPGRADE
+    assert not stream.local_finished
+
+
+def test_http_1_0_clients_get_no_chunks() -> None:
+    _, _, stream, _ = begin(b"GET / HTTP/1.0\r\n")
+    assert decode_head(stream.take()).flags == HeadFlag.CLOSE_DELIMITED
+
+
+@pytest.mark.parametrize("size", [1, 7, 9, 1000])
+def test_an_agents_own_failure_is_told_as_a_word_only(size: int) -> None:
+    exchange, client, stream, words = begin()
+    data = own(b"no-endpoints")
+    for start in range(0, len(data), size):
+        piece = data[start : start + size]
+        exchange.on_data(memoryview(piece), start + size >= len(data))
+    assert words == ["no-endpoints"]
+    assert client.ended in ("503: web.apps:80 refused", "503: the agent failed")
+    assert client.head == client.body == b""
+    assert stream.was_reset
+
+
+def test_a_service_cannot_pretend_to_be_the_agent() -> None:
+    exchange, client, _, words = begin()
+    head = b"HTTP/1.1 503 X\r\nX-Pipeops-Failure: refused\r\nContent-Length: 2\r\n\r\n"
+    preface = encode_preface(Framing.LENGTH, 503, len(head), reusable=True)
+    exchange.on_data(memoryview(preface + head + b"no"), True)
+    assert words == []
+    assert client.ended == "finished"
+
+
+def test_a_failure_without_a_word_is_one_all_the_same() -> None:
+    exchange, client, _, words = begin()
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    preface = encode_preface(Framing.NONE, 200, len(head), reusable=True, own=True)
+    exchange.on_data(memoryview(preface + head), True)
+    assert words == [""]
+    assert client.ended == "502: the agent failed"
+
+
+def test_an_unusable_preface_is_a_broken_answer() -> None:
+    exchange, client, _, words = begin()
+    exchange.on_data(memoryview(b"\xff" * 64), True)
+    assert words == []
+    assert client.ended.startswith("502: ")

@@ -1,0 +1,53 @@
+"""What is counted for a route: requests of each client address, within bounds."""
+
+from pipeops.control.public import route_state as module
+from pipeops.control.public.route_state import RouteStates
+from pipeops.control.public_settings import PublicSettings, RouteDefaults
+from tests.support.public_gateway import route
+
+
+def test_a_route_keeps_its_state_until_it_changes() -> None:
+    states = RouteStates(PublicSettings())
+    one = route("a.example.com")
+    assert states.of(one) is states.of(one)
+    assert states.of(route("a.example.com", service="new")).target == b"new.apps:80"
+    assert len(states) == 1
+
+
+def test_a_client_address_has_a_burst_and_then_a_rate() -> None:
+    state = RouteStates(PublicSettings(routes=RouteDefaults(rate=2.0, burst=3))).of(
+        route("a.example.com")
+    )
+    assert [state.admit("1.1.1.1", 0.0) for _ in range(3)] == [0.0] * 3
+    assert state.admit("1.1.1.1", 0.0) == 0.5
+    assert state.admit("2.2.2.2", 0.0) == 0.0, "another address has its own"
+    assert state.admit("1.1.1.1", 0.5) == 0.0
+    assert state.admit("1.1.1.1", 0.5) > 0
+
+
+def test_without_a_rate_nothing_is_counted() -> None:
+    state = RouteStates(PublicSettings()).of(route("a.example.com"))
+    assert not any(state.admit("1.1.1.1", 0.0) for _ in range(1000))
+
+
+def test_addresses_and_routes_are_bounded(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(module, "MAX_ADDRESSES", 5)
+    monkeypatch.setattr(module, "MAX_ROUTES", 5)
+    states = RouteStates(PublicSettings(routes=RouteDefaults(rate=1.0, burst=1)))
+    state = states.of(route("a.example.com"))
+    for number in range(50):
+        state.admit(f"10.0.0.{number}", 0.0)
+        states.of(route(f"h{number}.example.com"))
+    assert len(state._buckets) == 5
+    assert len(states) == 5
+
+
+def test_only_direct_routes_are_redirected_to_their_load_balancer() -> None:
+    plain = RouteStates(PublicSettings())
+    redirecting = RouteStates(PublicSettings(direct_redirect=True))
+    assert not redirecting.of(route("a.example.com")).redirects
+    direct = route("b.example.com", endpoint="203.0.113.1:443")
+    assert redirecting.of(direct).redirects
+    assert not plain.of(direct).redirects
+    said = route("c.example.com", endpoint="203.0.113.1:443", annotations={"direct": "proxy"})
+    assert not redirecting.of(said).redirects
