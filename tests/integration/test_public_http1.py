@@ -96,6 +96,18 @@ def test_pipelined_requests_are_answered_in_order(bench: PublicBench) -> None:
             assert seen(client.answer())["head"].startswith(f"GET /{number} ")
 
 
+def test_a_request_sent_during_a_long_answer_waits_its_turn(bench: PublicBench) -> None:
+    with bench.plain() as connection:
+        client = Client(connection)
+        connection.sendall(head("/big/5000000"))
+        client.head()
+        connection.sendall(head("/next"))
+        while len(client.rest) < 5_000_000:
+            client.rest += connection.recv(1 << 20)
+        client.rest = client.rest[5_000_000:]
+        assert seen(client.answer())["head"].startswith("GET /next ")
+
+
 def test_a_clients_word_about_itself_does_not_reach_the_service(bench: PublicBench) -> None:
     lines = ("X-Forwarded-For: 6.6.6.6", "Forwarded: for=6.6.6.6", "X-Real-IP: 6.6.6.6", "X-Request-Id: evil", "X-Forwarded-Proto: https")  # fmt: skip
     with bench.plain() as connection:

@@ -18,7 +18,8 @@ class RouteExchange:
         deadline: when `timed_out` is to be called, in seconds of the loop's clock.
     """
 
-    ends_at_once = True
+    # A Service's last byte and the end of its stream may come apart (HTTP/2); clients need not wait for the second.
+    ends_at_once = False
     __slots__ = (
         "_begun", "_client", "_context", "_hsts", "_idle", "_left", "_live", "_now", "_over", "_state", "deadline",
         "way",

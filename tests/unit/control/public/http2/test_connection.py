@@ -1,7 +1,6 @@
 """An HTTP/2 connection: requests, windows, floods, drain, and what a broken client costs."""
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from pipeops.control.edge.exchange import ClientRequest
 from pipeops.control.public.http2 import connection as module
 from pipeops.control.public.http2.connection import MAX_STREAMS, Http2Connection
 from pipeops.control.public.http2.stream import Http2Stream
+from pipeops.http1.read_buffer import ReadBuffer
 from pipeops.protocol.exchange.native import Framing
 from tests.support.http2_client import Http2Engine
 from tests.support.transports import RecordingTransport, feed
@@ -39,7 +39,7 @@ class Bench(Http2Engine):
         edge.now = lambda: self.time
         edge.connections = set()
         edge.next_request_id = lambda: b"0a" * 16
-        edge.read_buffer.view = memoryview(bytearray(65536))
+        edge.read_buffer = ReadBuffer(65536)
         self.edge = edge
         self.requests: list[ClientRequest] = []
         self.streams: list[Http2Stream] = []
@@ -67,14 +67,7 @@ class Bench(Http2Engine):
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    original = FakeMux.__init__
-
-    def with_buffer(self: FakeMux) -> None:
-        original(self)
-        self.edge.read_buffer = SimpleNamespace(view=None)
-
-    monkeypatch.setattr(FakeMux, "__init__", with_buffer)
+def bench() -> Bench:
     return Bench()
 
 
