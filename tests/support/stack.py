@@ -135,11 +135,12 @@ class Stack:
         url: str | None = None,
         env: dict[str, str] | None = None,
         wait: bool = True,
+        program: str = "pipeops.agent",
     ) -> Child:
         """Start an agent and wait until its cluster can be reached; `env` is added to its environment."""
         self._agent_environment[cluster] = env or {}
         self._agent_arguments[cluster] = [
-            sys.executable, "-m", "pipeops.agent", "--pipeops-url", url or self.url, "--token-file", token_file,
+            sys.executable, "-m", program, "--pipeops-url", url or self.url, "--token-file", token_file,
             "--cluster-name", cluster, "--kubeconfig", kubeconfig, "--ca-file", self.ca_file, *extra,
         ]  # fmt: skip
         return self.restart_agent(cluster, wait=wait)
