@@ -71,7 +71,8 @@ async def test_a_request_arrives_as_its_client_wrote_it_and_with_nobodys_credent
     assert (call.status, call.body, call.finished) == (200, b"ok", True)
     (asked,) = app.asked
     assert asked == (
-        b"GET /a//../%2e%2e/x;y?b=%2e&c HTTP/1.1\r\nHost: shop.example\r\nauthorization: Bearer app\r\n"
+        b"GET /a//../%2e%2e/x;y?b=%2e&c HTTP/1.1\r\nHost: shop.example\r\n"
+        b"X-Request-Id: 000102030405060708090a0b0c0d0e0f\r\nauthorization: Bearer app\r\n"
         b"cookie: session=1\r\nx-forwarded-for: 192.0.2.1\r\nConnection: TE\r\nTE: trailers\r\n\r\n"
     )
     assert b"mpersonate" not in asked

@@ -97,7 +97,7 @@ async def test_a_request_becomes_http2_and_its_answer_http1() -> None:
         )
     assert app.asked == [
         {b":method": b"GET", b":scheme": b"http", b":authority": b"shop.example", b":path": b"/a?b",
-         b"authorization": b"Bearer app"}
+         b"authorization": b"Bearer app", b"x-request-id": bytes(range(16)).hex().encode()}
     ]  # fmt: skip
 
 

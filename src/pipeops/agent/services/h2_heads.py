@@ -40,6 +40,7 @@ def request_fields(request: ServiceRequest, *, tls: bool) -> Headers:
         (b":authority", request.host),
         (b":path", request.target),
         *request.fields.crossing,
+        (b"x-request-id", request.request_id),
     ]
     if request.fields.trailers or request.grpc:
         fields.append((b"te", b"trailers"))

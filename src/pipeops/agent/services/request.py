@@ -13,7 +13,7 @@ _WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS"))
 _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 _UPGRADE = int(HeadFlag.UPGRADE)
 # Written anew by this hop.
-_OWN = frozenset((b"host", b"content-length", b"expect"))
+_OWN = frozenset((b"host", b"content-length", b"expect", b"x-request-id"))
 _WEBSOCKET = b"websocket"
 _GRPC = b"application/grpc"
 
@@ -51,6 +51,8 @@ class ServiceRequest:
         target: path and query as the client wrote them, or `*`.
         host: value of Host.
         length: request body bytes, -1 until the stream's FIN.
+        request_id: as both sides log it, in hexadecimal. It goes on as X-Request-Id, from the stream head: a header line
+            that differs each time would make every request's lines new ones.
     """
 
     method: bytes
@@ -58,6 +60,7 @@ class ServiceRequest:
     host: bytes
     fields: RequestFields
     length: int
+    request_id: bytes
 
     @property
     def upgrade(self) -> bool:
@@ -81,10 +84,11 @@ class ServiceRequest:
             framing = b"Transfer-Encoding: chunked\r\n"
         elif self.length or self.method not in _WITHOUT_BODY:
             framing = b"Content-Length: %d\r\n" % self.length
-        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (
+        return b"%b %b HTTP/1.1\r\nHost: %b\r\nX-Request-Id: %b\r\n%b%b\r\n" % (
             self.method,
             self.target,
             self.host,
+            self.request_id,
             self.fields.lines,
             framing,
         )
@@ -117,7 +121,8 @@ class RequestReader:
         if (head.flags & _UPGRADE != 0) is not fields.upgrade:
             raise HeadError(400, "an upgrade must be named in head and header")
         length = -1 if head.body_length == UNKNOWN_LENGTH else head.body_length
-        return ServiceRequest(method, target, fields.host or host, fields, length)
+        request_id = head.request_id.hex().encode()
+        return ServiceRequest(method, target, fields.host or host, fields, length, request_id)
 
     def _keep(self, block: bytes, fields: RequestFields) -> RequestFields:
         if len(block) <= MAX_CACHED_BLOCK:

@@ -64,7 +64,8 @@ class Forwarded:
 
     Attributes:
         target: path and query, as received.
-        lines: header lines, without those that frame the body or ask for an upgrade.
+        lines: header lines, the same for many requests: without those that frame the body or ask for an upgrade, and
+            without the request id, which an agent adds from the stream head.
         upgrade: protocol to change to, or empty.
     """
 
@@ -73,6 +74,11 @@ class Forwarded:
     target: bytes
     lines: bytes
     upgrade: bytes
+
+    @property
+    def whole_lines(self) -> bytes:
+        """The lines for a server that we speak to ourselves."""
+        return b"%bx-request-id: %b\r\n" % (self.lines, self.request.request_id)
 
     @property
     def head(self) -> bytes:
@@ -288,12 +294,11 @@ class PublicRouter:
     ) -> Exchange | None:
         context = request.context
         assert isinstance(context, RequestContext)  # noqa: S101 - `open` made it
-        lines = b"%bx-request-id: %b\r\n" % (memo.lines, request.request_id)
         hsts = b""
         if memo.scheme == b"https" and state.limits.hsts_max_age:
             hsts = b"Strict-Transport-Security: max-age=%d\r\n" % state.limits.hsts_max_age
         guard = RouteExchange(client, context, state, self.live, now=self._now, hsts=hsts)
-        forwarded = Forwarded(request, memo.host, target, lines, memo.upgrade)
+        forwarded = Forwarded(request, memo.host, target, memo.lines, memo.upgrade)
         guard.way = self._way(state.route).open(forwarded, state, guard)
         return guard if guard.way is not None else None
 

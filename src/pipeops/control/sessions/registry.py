@@ -16,6 +16,7 @@ from pipeops.runtime.secrets import Secret
 MAX_LANES = 4
 DEFAULT_WAITING = 512 * 1024 * 1024
 MAX_INSTANCES = 16  # replicas of one agent
+DRAINING_LOAD = 1 << 60  # more than any other: chosen only where there is no other lane
 LANE_BIAS = (
     256 * 1024
 )  # recent bytes by which another lane must be less loaded before streams move to it
@@ -161,10 +162,19 @@ class AgentInstance:
             if session is None:
                 continue
             load = session.load if lane is self._chosen else session.load + LANE_BIAS
+            if session.draining:  # it will refuse, and say why
+                load += DRAINING_LOAD
             if best is None or load < least:
                 best, least = lane, load
         self._chosen = best
         return best
+
+    @property
+    def takes_requests(self) -> bool:
+        """A request would be carried now; agents of the PipeOps dialect need no session for that."""
+        sessions = [lane.link.session for lane in self.lanes.values()]
+        usable = any(session is not None and not session.draining for session in sessions)
+        return usable or (not self.native and bool(sessions))
 
     def forget_choice(self) -> None:
         """A lane is gone; it must not be kept alive by having been chosen."""
@@ -292,5 +302,9 @@ class SessionRegistry:
             lane.link.abort(reason)
 
 
-def _instance_load(instance: AgentInstance) -> int:
-    return min((lane.load for lane in instance.lanes.values()), default=0)
+def _instance_load(instance: AgentInstance) -> tuple[bool, int]:
+    """Replicas that are just connecting, or are about to stop, come last."""
+    return (
+        not instance.takes_requests,
+        min((lane.load for lane in instance.lanes.values()), default=0),
+    )

@@ -32,7 +32,7 @@ def test_a_request_has_its_pseudo_fields_first_and_no_hop_by_hop_ones() -> None:
         b"POST /a?b HTTP/1.1\r\nhost: h\r\nconnection: keep-alive\r\nte: trailers\r\ncookie: a\r\n\r\n", 5
     ) == [
         (b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"h"), (b":path", b"/a?b"),
-        (b"cookie", b"a"), (b"te", b"trailers"), (b"content-length", b"5"),
+        (b"cookie", b"a"), (b"x-request-id", b"0" * 32), (b"te", b"trailers"), (b"content-length", b"5"),
     ]  # fmt: skip
 
 

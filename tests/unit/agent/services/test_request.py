@@ -6,6 +6,8 @@ from pipeops.agent.services.request import MAX_CACHED_BLOCKS, RequestReader, Ser
 from pipeops.http1.head import HeadError
 from pipeops.protocol.exchange.native import UNKNOWN_LENGTH, HeadFlag, StreamHead, StreamKind
 
+ID = b"X-Request-Id: " + b"00" * 16 + b"\r\n"
+
 
 def read(http_head: bytes, *, length: int = 0, flags: int = 0) -> ServiceRequest:
     head = StreamHead(
@@ -19,7 +21,9 @@ def test_the_applications_own_credentials_and_host_pass() -> None:
         b"GET / HTTP/1.1\r\nhost: shop.example\r\nauthorization: Bearer x\r\ncookie: a=1\r\ncookie: b=2\r\n\r\n"
     )
     assert request.http1() == (
-        b"GET / HTTP/1.1\r\nHost: shop.example\r\nauthorization: Bearer x\r\ncookie: a=1\r\ncookie: b=2\r\n\r\n"
+        b"GET / HTTP/1.1\r\nHost: shop.example\r\n"
+        + ID
+        + b"authorization: Bearer x\r\ncookie: a=1\r\ncookie: b=2\r\n\r\n"
     )
 
 
@@ -42,7 +46,12 @@ def test_the_applications_own_credentials_and_host_pass() -> None:
 )
 def test_what_was_for_an_earlier_hop_ends_here(line: bytes) -> None:
     request = read(b"GET / HTTP/1.1\r\nhost: s\r\n" + line + b"\r\n\r\n")
-    assert request.http1() == b"GET / HTTP/1.1\r\nHost: s\r\n\r\n"
+    assert request.http1() == b"GET / HTTP/1.1\r\nHost: s\r\n" + ID + b"\r\n"
+
+
+def test_the_request_id_is_the_stream_heads_own() -> None:
+    request = read(b"GET / HTTP/1.1\r\nhost: s\r\nx-request-id: forged\r\n\r\n")
+    assert request.http1() == b"GET / HTTP/1.1\r\nHost: s\r\n" + ID + b"\r\n"
 
 
 def test_a_connection_option_cannot_remove_the_host() -> None:

@@ -61,6 +61,8 @@ class FakeConnection:
 class FakeSession:
     """Opens streams that record."""
 
+    draining = False
+
     def __init__(self) -> None:
         self.load = 0
         self.streams: list[RecordingStream] = []

@@ -17,6 +17,7 @@ from pipeops.protocol.messages.control import StreamEnd
 
 class FakeSession:
     load = 0
+    draining = False
     streams: Any = range(MAX_KEPT_ENDS + 10)
 
 
@@ -136,6 +137,30 @@ def test_losing_a_further_lane_leaves_the_instance_and_losing_lane_0_ends_it() -
     sessions.detach(lane)
     assert link.ended
     assert sessions.pick(b"c") is None
+
+
+def test_a_replica_that_drains_or_is_just_connecting_is_picked_last() -> None:
+    sessions = registry()
+    leaving, coming, busy = FakeLink(), FakeLink(), FakeLink()
+    leaving.session.draining = True
+    coming.session = None
+    busy.session.load = 10_000
+    for name, link in (("leaving", leaving), ("coming", coming), ("busy", busy)):
+        assert sessions.attach(instance(name), link) is not None
+    picked = sessions.pick(b"c")
+    assert picked is not None
+    assert picked.instance == "busy"
+
+
+def test_a_lane_that_drains_gets_no_new_streams() -> None:
+    sessions = registry()
+    zero, one = FakeLink(), FakeLink()
+    first = sessions.attach(instance(), zero)
+    assert first is not None
+    second = sessions.attach_lane("c", first.instance.secret, 1, one)
+    zero.session.draining = True
+    one.session.load = LANE_BIAS * 10
+    assert first.instance.best_lane(1.0) is second
 
 
 def test_new_streams_go_to_the_less_loaded_lane() -> None:

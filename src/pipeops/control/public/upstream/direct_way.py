@@ -86,7 +86,7 @@ class DirectWay:
         name = forwarded.host.name if endpoint.secure else ""
         place = self.pool.place((endpoint, name), self._connecting(endpoint, name, context))
         exchange = UpstreamRequest(forwarded, guard, place, on_unreachable)
-        exchange.start(forwarded.target, forwarded.lines + b"via: 1.1 %b\r\n" % self._via)
+        exchange.start(forwarded.target, forwarded.whole_lines + b"via: 1.1 %b\r\n" % self._via)
         return None if exchange.over else exchange
 
     def _connecting(self, endpoint: PublicEndpoint, name: str, context: RequestContext) -> Connect:

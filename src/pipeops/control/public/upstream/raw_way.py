@@ -47,5 +47,5 @@ class RawWay:
 
         place = self.pool.place((id(lane.link), state.target), connect)
         exchange = UpstreamRequest(forwarded, guard, place, on_unreachable)
-        exchange.start(forwarded.target, forwarded.lines)
+        exchange.start(forwarded.target, forwarded.whole_lines)
         return None if exchange.over else exchange
