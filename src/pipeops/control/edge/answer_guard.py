@@ -10,7 +10,8 @@ from pipeops.http1.framing import ChunkedScanner, FramingError
 from pipeops.http1.response import is_plain
 from pipeops.protocol.exchange.native import MAX_HEAD_BYTES, Framing
 
-_STATUS = re.compile(rb"HTTP/1\.[01] [1-5][0-9]{2}[ \r]")
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
+_CLOSES = re.compile(rb"\r\n(?=[cC])(?i:connection)[ \t]*:[ \t]*(?i:close)[ \t]*\r\n")
 # Everything but line ends: what is left of a head without it must be CRLF after CRLF.
 _TEXT = bytes(set(range(256)) - set(b"\r\n"))
 _LINE_ENDS = b"\r\n" * (MAX_HEAD_BYTES // 2)
@@ -51,13 +52,24 @@ class AnswerGuard:
     ) -> None:
         self._left = -1  # of a declared length; -1: the end of the connection is the end
         self._scanner: ChunkedScanner | None = None
+        line = _STATUS.match(head)
         if (
-            _STATUS.match(head) is None
+            line is None
+            or int(line[1]) != status
             or head.find(b"\r\n\r\n") + 4 != len(head)
             or not _LINE_ENDS.startswith(head.translate(None, _TEXT))
         ):
             raise FramingError("malformed response head")
-        if framing is Framing.CLOSE or framing is Framing.UPGRADE:
+        if (status == 101) is not (framing is Framing.UPGRADE) or 101 != status < 200:
+            raise FramingError(
+                "a change of protocols, or an interim answer, in the place of the answer"
+            )
+        if framing is Framing.UPGRADE:
+            return
+        if framing is Framing.CLOSE:
+            # Clients that are not told keep the connection, and send on it what is for others.
+            if _CLOSES.search(head) is None:
+                raise FramingError("an answer that ends with its connection, and does not say so")
             return
         fields = _FRAMED_BY.findall(head)
         if framing is Framing.NONE:
@@ -70,7 +82,7 @@ class AnswerGuard:
                 raise FramingError("an answer without a body that its status calls for")
             self._left = 0
             return
-        if len(fields) != 1:
+        if len(fields) != 1 or status in (204, 304):
             raise FramingError("contradictory framing in a response")
         name, value = fields[0]
         if framing is Framing.LENGTH:

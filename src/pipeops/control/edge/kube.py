@@ -52,6 +52,7 @@ class KubeExchange:
         "_guard",
         "_held",
         "_take_end",
+        "_upgrade",
         "_waiting",
         "stream",
     )
@@ -73,7 +74,7 @@ class KubeExchange:
         self._close_delimited = watch
         self._held = 0
         self._done = False
-        self._bodiless = False
+        self._bodiless = self._upgrade = False
         self.stream: Stream | None = None
 
     def start(self, stream: Stream, request: ClientRequest, path: bytes, principal: bytes) -> None:
@@ -85,6 +86,7 @@ class KubeExchange:
         flags = _NONE_FLAGS
         if block.upgrade is not None:
             flags = _UPGRADE
+            self._upgrade = True
             forwarded += b"connection: upgrade\r\nupgrade: %b\r\n" % block.upgrade
         elif self._close_delimited or not request.minor:
             flags = _CLOSE_DELIMITED
@@ -166,6 +168,10 @@ class KubeExchange:
         if self._bodiless and preface.framing is not Framing.NONE:
             # The client would take the body for the answer to its next request, perhaps to another cluster.
             self._reset_and_end("the agent answers a HEAD request with a body")
+            return True
+        if preface.framing is Framing.UPGRADE and not self._upgrade:
+            # The connection would be the agent's from here on, with all that the client sends to other clusters.
+            self._reset_and_end("the agent changes protocols although nobody asked")
             return True
         if len(received) < PREFACE_BYTES + preface.head_length:
             return True

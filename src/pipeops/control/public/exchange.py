@@ -63,6 +63,7 @@ class ServiceExchange(KubeExchange):
         """
         self.stream = stream
         self._bodiless = request.method == b"HEAD"
+        self._upgrade = upgrade
         flags = _UPGRADE if upgrade else 0 if request.minor else _CLOSE_DELIMITED
         length = request.body_length
         fixed = fixed_part(

@@ -59,9 +59,17 @@ def test_the_answer_to_head_has_a_length_and_no_body() -> None:
         ).take(memoryview(b"error"))
 
 
-@pytest.mark.parametrize("framing", [Framing.CLOSE, Framing.UPGRADE])
-def test_what_ends_with_the_connection_may_be_anything(framing: Framing) -> None:
-    made = guard(b"HTTP/1.1 200 OK\r\n\r\n", framing)
+@pytest.mark.parametrize(
+    ("head", "framing", "status"),
+    [
+        (b"HTTP/1.1 200 OK\r\nconnection: Close\r\n\r\n", Framing.CLOSE, 200),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n", Framing.UPGRADE, 101),
+    ],
+)
+def test_what_ends_with_the_connection_may_be_anything(
+    head: bytes, framing: Framing, status: int
+) -> None:
+    made = guard(head, framing, status)
     made.take(memoryview(b"x" * 100))
     assert made.complete
 
@@ -88,6 +96,29 @@ def test_what_ends_with_the_connection_may_be_anything(framing: Framing) -> None
 def test_a_head_that_says_something_else_is_refused(head: bytes, framing: Framing) -> None:
     with pytest.raises(FramingError):
         guard(head, framing)
+
+
+@pytest.mark.parametrize(
+    ("head", "framing", "status"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", Framing.UPGRADE, 200),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", Framing.UPGRADE, 101),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", Framing.CLOSE, 200),
+        (b"HTTP/1.1 200 OK\r\nX: connection: close\r\n\r\n", Framing.CLOSE, 200),
+        (b"HTTP/1.1 101 X\r\nConnection: close\r\n\r\n", Framing.CLOSE, 101),
+        (b"HTTP/1.1 100 Continue\r\nContent-Length: 90\r\n\r\n", Framing.LENGTH, 100),
+        (b"HTTP/1.1 103 Early Hints\r\nConnection: close\r\n\r\n", Framing.CLOSE, 103),
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 90\r\n\r\n", Framing.LENGTH, 200),
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 90\r\n\r\n", Framing.LENGTH, 204),
+        (b"HTTP/1.1 304 X\r\nTransfer-Encoding: chunked\r\n\r\n", Framing.CHUNKED, 304),
+    ],
+)
+def test_s13_no_answer_leaves_the_connection_to_the_agent(
+    head: bytes, framing: Framing, status: int
+) -> None:
+    """What the client takes for the end of the answer must be what we take for it."""
+    with pytest.raises(FramingError):
+        guard(head, framing, status)
 
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"

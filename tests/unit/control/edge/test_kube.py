@@ -166,7 +166,7 @@ def test_a_lost_tunnel_ends_a_watch_with_a_clean_eof() -> None:
         b"GET /k8s/a/api/v1/pods?watch=true HTTP/1.1\r\nHost: h\r\n\r\n"
     )
     assert decode_head(stream.take()).flags == HeadFlag.CLOSE_DELIMITED
-    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
     exchange.on_data(
         memoryview(encode_preface(Framing.CLOSE, 200, len(head), reusable=False) + head + b"{}"),
         False,

@@ -105,3 +105,12 @@ def test_an_unusable_preface_is_a_broken_answer() -> None:
     exchange.on_data(memoryview(b"\xff" * 64), True)
     assert words == []
     assert client.ended.startswith("502: ")
+
+
+def test_s13_an_agent_cannot_take_over_a_connection_that_asked_for_no_upgrade() -> None:
+    exchange, client, stream, _ = begin()
+    head = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+    preface = encode_preface(Framing.UPGRADE, 101, len(head), reusable=False)
+    exchange.on_data(memoryview(preface + head), False)
+    assert client.ended.startswith("502: ")
+    assert stream.was_reset
