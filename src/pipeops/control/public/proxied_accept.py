@@ -1,6 +1,7 @@
 """ProxiedServer: a port whose connections begin with a PROXY header if they come from a configured proxy."""
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -15,6 +16,9 @@ log = get_logger(__name__)
 
 HEADER_TIMEOUT = 5.0  # seconds; proxies send it with the first packet
 ACCEPTS_PER_TURN = 64
+SHORTAGE_PAUSE = 1.0  # seconds without accepting when there is no descriptor or memory for a client, as asyncio waits
+
+_SHORTAGES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 class ProxiedServer:
@@ -40,6 +44,7 @@ class ProxiedServer:
         self._ssl = ssl_context
         self._timeouts = timeouts
         self._socket: socket.socket | None = None
+        self._pause: asyncio.TimerHandle | None = None
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
@@ -55,11 +60,18 @@ class ProxiedServer:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         made = self._socket = socket.create_server((host, port), family=family, backlog=backlog)
         made.setblocking(False)
-        asyncio.get_running_loop().add_reader(made.fileno(), self._accept, made)
+        self._resume(made)
+
+    def _resume(self, listening: socket.socket) -> None:
+        self._pause = None
+        asyncio.get_running_loop().add_reader(listening.fileno(), self._accept, listening)
 
     def close(self) -> None:
         """Stop accepting."""
         made, self._socket = self._socket, None
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
         if made is not None:
             asyncio.get_running_loop().remove_reader(made.fileno())
             made.close()
@@ -68,13 +80,22 @@ class ProxiedServer:
         for _ in range(ACCEPTS_PER_TURN):
             try:
                 client, address = listening.accept()
-            except OSError:  # none left, gone again, or no descriptor: the next turn tries anew
+            except OSError as error:  # none left, or gone again
+                if error.errno in _SHORTAGES:
+                    self._wait(listening, error)
                 return
             client.setblocking(False)
             try:
                 self._scope.spawn(self._admit(client, str(address[0])), name="proxied client")
             except (TooManyTasksError, ScopeClosedError):
                 client.close()
+
+    def _wait(self, listening: socket.socket, error: OSError) -> None:
+        """The client stays in the queue, so the socket stays readable: without a pause the loop would do nothing else."""
+        log.error("clients cannot be accepted", reason=error.strerror, pause_seconds=SHORTAGE_PAUSE)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listening.fileno())
+        self._pause = loop.call_later(SHORTAGE_PAUSE, self._resume, listening)
 
     async def _admit(self, client: socket.socket, peer: str) -> None:
         loop = asyncio.get_running_loop()

@@ -1,6 +1,8 @@
 """A port behind a proxy: the header is read before anything else, and only from configured addresses."""
 
 import asyncio
+import errno
+import os
 from ipaddress import ip_network
 
 import pytest
@@ -65,3 +67,39 @@ async def test_a_header_that_does_not_come_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(module, "HEADER_TIMEOUT", 0.05)
     assert await ask(b"PROXY TCP4") == b""
+
+
+class Starved:
+    """A listening socket for whose clients there is no descriptor, and then there is."""
+
+    def __init__(self, readable: int) -> None:
+        self._readable = readable
+        self.accepts = 0
+
+    def fileno(self) -> int:
+        return self._readable
+
+    def accept(self) -> None:
+        self.accepts += 1
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+async def test_without_descriptors_the_loop_is_not_kept_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "SHORTAGE_PAUSE", 0.1)
+    readable, other = os.pipe()
+    os.write(other, b"x")
+    starved = Starved(readable)
+    async with TaskScope("test") as scope:
+        server = ProxiedServer(Greeter, (), scope, ssl_context=None, timeouts=(1.0, 1.0))
+        server._resume(starved)  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        assert starved.accepts == 1
+        await asyncio.sleep(0.1)
+        assert starved.accepts == 2, "and tried again"
+        server.close()
+        await asyncio.sleep(0.15)
+        assert starved.accepts == 2
+    os.close(readable)
+    os.close(other)
