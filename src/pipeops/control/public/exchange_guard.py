@@ -7,6 +7,7 @@ from pipeops.control.edge.exchange import Client, Exchange
 from pipeops.control.public.context import RequestContext
 from pipeops.control.public.route_state import RouteState
 from pipeops.control.public.trouble import Trouble
+from pipeops.control.routes.route import Route
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.status import Hop
 
@@ -16,13 +17,14 @@ class RouteExchange:
 
     Attributes:
         deadline: when `timed_out` is to be called, in seconds of the loop's clock.
+        withdrawn_at: since when its route is gone, infinite while it is there.
     """
 
     # A Service's last byte and the end of its stream may come apart (HTTP/2); clients need not wait for the second.
     ends_at_once = False
     __slots__ = (
         "_begun", "_client", "_context", "_hsts", "_idle", "_left", "_live", "_now", "_over", "_state", "deadline",
-        "way",
+        "way", "withdrawn_at",
     )  # fmt: skip
 
     def __init__(
@@ -46,9 +48,15 @@ class RouteExchange:
         self._idle = limits.response_timeout
         self._left = limits.max_body or math.inf
         self.deadline = now() + self._idle
+        self.withdrawn_at = math.inf
         self.way: Exchange | None = None
         state.active += 1
         live.add(self)
+
+    @property
+    def route(self) -> Route:
+        """What it was opened for."""
+        return self._state.route
 
     # -- Client: the way to the Service answers ----------------------------------------------
 
@@ -126,6 +134,11 @@ class RouteExchange:
         """Nothing has moved for as long as the route allows."""
         self._context.trouble = Trouble.TIMEOUT
         self._stop(504, f"nothing moved for {self._idle:g} s", Hop.SERVICE)
+
+    def withdrawn(self) -> None:
+        """The host is no longer the cluster's, or the path no longer published."""
+        self._context.trouble = Trouble.NO_PATH
+        self._stop(404, "the route was withdrawn", Hop.CLIENT)
 
     def _stop(self, code: int, message: str, hop: Hop) -> None:
         """End both sides."""

@@ -21,11 +21,12 @@ from pipeops.control.public.route_state import RouteState, RouteStates
 from pipeops.control.public.target import Host, UnusableTarget, origin_form, read_host
 from pipeops.control.public.trouble import Trouble
 from pipeops.control.public_settings import PublicSettings
-from pipeops.control.routes.route import Route
+from pipeops.control.routes.route import Route, RouteKey
 from pipeops.http1.head import HeaderBlock
 from pipeops.protocol.exchange.status import Hop
 
 CHALLENGE = "/.well-known/acme-challenge/"
+WITHDRAWN_TIME = 30.0  # seconds that requests go on without their route: it may be about to come back (threats.md S-12)
 MAX_LIVE = 50_000  # public requests under way, all routes together
 
 
@@ -37,6 +38,9 @@ class Routes(Protocol):
 
     def knows_host(self, host: str) -> bool:
         """Whether any path of this host has a route."""
+
+    def get(self, key: RouteKey) -> Route | None:
+        """The route with exactly this key."""
 
 
 class PublicClient(Client, Protocol):
@@ -142,9 +146,18 @@ class PublicRouter:
         self.live: set[RouteExchange] = set()
 
     def sweep(self, now: float) -> None:
-        """End what has not moved for too long."""
-        for exchange in [one for one in self.live if one.deadline < now]:
-            exchange.timed_out()
+        """End what has not moved for too long, and what goes on although its route is gone."""
+        get = self._routes.get
+        for exchange in list(self.live):
+            route = exchange.route
+            if exchange.deadline < now:
+                exchange.timed_out()
+            elif (present := get(route.key)) is not None and present.cluster == route.cluster:
+                exchange.withdrawn_at = math.inf
+            else:
+                exchange.withdrawn_at = min(exchange.withdrawn_at, now)
+                if now - exchange.withdrawn_at >= WITHDRAWN_TIME:
+                    exchange.withdrawn()
 
     def open(self, request: ClientRequest, client: PublicClient) -> Exchange | None:
         """Start answering; None if it has been answered already."""

@@ -1,6 +1,7 @@
 """Which route answers a public request, and everything that is refused before one does."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from pipeops.control.edge.exchange import ClientRequest, Exchange
 from pipeops.control.public.context import RequestContext
 from pipeops.control.public.exchange_guard import RouteExchange
 from pipeops.control.public.route_state import RouteState
-from pipeops.control.public.router import Forwarded, PublicRouter
+from pipeops.control.public.router import WITHDRAWN_TIME, Forwarded, PublicRouter
 from pipeops.control.public.trouble import Trouble
 from pipeops.control.public_settings import PublicSettings, RouteDefaults
 from pipeops.control.routes.route import Route
@@ -31,8 +32,9 @@ class Bench:
         self.time = 0.0
         self.opened: list[tuple[Forwarded, RouteState]] = []
         self.client = FakePublicClient()
+        self.table = RouteTable(routes)
         self.router = PublicRouter(
-            RouteTable(routes),
+            self.table,
             lambda _route: self,
             settings=settings or PublicSettings(),
             now=lambda: self.time,
@@ -236,3 +238,41 @@ def test_what_does_not_move_is_ended_by_the_sweep() -> None:
     bench.router.sweep(61.0)
     assert bench.client.ended.startswith("504: ")
     assert not bench.router.live
+
+
+def test_s12_what_is_under_way_ends_soon_after_its_route_was_withdrawn() -> None:
+    published = route("app.example.com")
+    bench = Bench(published)
+    bench.ask()
+    bench.table.remove(published.key)
+    bench.router.sweep(1.0)
+    bench.router.sweep(1.0 + WITHDRAWN_TIME - 0.1)
+    assert bench.client.ended == ""
+    bench.router.sweep(1.0 + WITHDRAWN_TIME)
+    assert bench.client.ended == "404: the route was withdrawn"
+    assert not bench.router.live
+
+
+def test_a_route_that_changes_or_comes_back_ends_nothing() -> None:
+    published = route("app.example.com")
+    bench = Bench(published)
+    bench.ask()
+    bench.table.remove(published.key)
+    bench.router.sweep(1.0)
+    bench.table.put(route("app.example.com", service="other"))
+    bench.router.sweep(2.0)
+    bench.table.remove(published.key)
+    bench.router.sweep(3.0)
+    bench.router.sweep(2.0 + WITHDRAWN_TIME)
+    assert bench.client.ended == ""
+
+
+def test_s12_a_host_that_another_cluster_got_is_no_longer_answered_by_the_first() -> None:
+    published = route("app.example.com")
+    bench = Bench(published)
+    bench.ask()
+    bench.table.remove(published.key)
+    bench.table.put(replace(published, cluster="another"))
+    bench.router.sweep(1.0)
+    bench.router.sweep(1.0 + WITHDRAWN_TIME)
+    assert bench.client.ended.startswith("404: ")
