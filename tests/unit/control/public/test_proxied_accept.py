@@ -10,6 +10,7 @@ import pytest
 from pipeops.control.public import proxied_accept as module
 from pipeops.control.public.proxied_accept import ProxiedServer
 from pipeops.runtime.tasks import TaskScope
+from tests.support.turns import turns
 
 
 class Greeter(asyncio.Protocol):
@@ -84,22 +85,23 @@ class Starved:
         raise OSError(errno.EMFILE, "Too many open files")
 
 
-async def test_without_descriptors_the_loop_is_not_kept_busy(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "SHORTAGE_PAUSE", 0.1)
+async def test_without_descriptors_the_loop_is_not_kept_busy() -> None:
     readable, other = os.pipe()
     os.write(other, b"x")
     starved = Starved(readable)
     async with TaskScope("test") as scope:
         server = ProxiedServer(Greeter, (), scope, ssl_context=None, timeouts=(1.0, 1.0))
         server._resume(starved)  # type: ignore[arg-type]
-        await asyncio.sleep(0.05)
+        await turns(20)
         assert starved.accepts == 1
-        await asyncio.sleep(0.1)
-        assert starved.accepts == 2, "and tried again"
-        server.close()
-        await asyncio.sleep(0.15)
+        assert server._pause is not None, "it is tried again"
+        server._pause.cancel()
+        server._resume(starved)  # type: ignore[arg-type]
+        await turns(20)
         assert starved.accepts == 2
+        pause = server._pause
+        server.close()
+        assert pause is not None
+        assert pause.cancelled()
     os.close(readable)
     os.close(other)
