@@ -12,7 +12,7 @@ class Link:
     """A link that only remembers how it ended."""
 
     def __init__(self, rtt: float | None = None) -> None:
-        self.session: Any = SimpleNamespace(load=0, rtt=rtt)
+        self.session: Any = SimpleNamespace(load=0, rtt=rtt, draining=False)
         self.ended = ""
 
     def abort(self, reason: str) -> None:

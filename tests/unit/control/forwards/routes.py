@@ -15,6 +15,7 @@ class Session:
     """Opens streams that remember."""
 
     load = 0
+    draining = False
 
     def __init__(self) -> None:
         self.streams: list[RecordingStream] = []

@@ -21,6 +21,7 @@ class Session:
     """A multiplexed session whose streams the test answers."""
 
     load = 0
+    draining = False
 
     def __init__(self) -> None:
         self.streams: list[RecordingStream] = []
