@@ -96,7 +96,7 @@ def test_diagnose_tells_what_the_accounts_rights_are(
     code, found = diagnosed(stack, tmp_path, apiserver.agent_kubeconfig, *common)
     assert code == 0, found
     rights = {name: each["result"] for name, each in found.items() if "rights" in name}
-    assert len(rights) == 8, rights
+    assert len(rights) == 10, rights
     assert set(rights.values()) == {"ok"}
     assert "system:serviceaccount:pipeops-system:pipeops-agent" in str(found["cluster identity"])
     assert found["policy"]["result"] == "ok"
