@@ -116,7 +116,7 @@ def test_diagnose_tells_what_the_accounts_rights_are(
     assert [each["result"] for each in people] == ["fail", "fail"]
     assert all("deploy/manifests/rbac.yaml" in each["advice"] for each in people)
     facts = [each["result"] for name, each in found.items() if "rights" in name and "list" in name]
-    assert facts == ["warn"] * 5
+    assert facts == ["warn"] * 6
     assert found["policy"]["result"] == "fail"
     assert "403" in found["policy"]["detail"]
 
