@@ -105,6 +105,7 @@ async def _main(settings: AgentSettings, reread_level: Callable[[], str | None])
         origins=settings.allowed_origins.split(","),
         debug=settings.debug,
         access=access if access.origin != NO_CLUSTER else None,
+        passage=settings.kubernetes_proxy,
     )
     with ExitStack() as stack:
         stop = stack.enter_context(shutdown_event())

@@ -116,6 +116,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     labels: Annotated[dict[str, str], Key("agent.labels", mapping, "labels of this cluster", placeholder="KEY=VALUE,…")] = {}
     port: Annotated[int, Key("agent.port", integer(0, 65_535), "port of the local HTTP server; 0 takes a free one", "--port", ("PIPEOPS_PORT",), placeholder="PORT")] = 8080
     debug: Annotated[bool, Key("agent.debug", boolean, "log every local HTTP request")] = False
+    kubernetes_proxy: Annotated[bool, Key("agent.kubernetes_proxy", boolean, "pass /api/v1/ and /apis/ of the local port on to the Kubernetes API, with the caller's own bearer token", env=("PIPEOPS_KUBERNETES_PROXY",), security=True)] = False
     allowed_origins: Annotated[str, Key("agent.allowed_origins", text, "web origins besides the agent's own that may read its live streams, comma-separated; * for all", env=("AGENT_ALLOWED_WS_ORIGINS",), security=True, placeholder="ORIGIN,…")] = ""
     shown_version: Annotated[str, Key("agent.version", text, "version shown by /health instead of the real one", placeholder="VERSION")] = ""
     truthful_readiness_probe: Annotated[bool, Key("agent.truthful_readiness_probe", boolean, "/ready tells the tunnel's state at once, not after 30s", env=("PIPEOPS_TRUTHFUL_READINESS_PROBE",))] = False

@@ -7,6 +7,7 @@ from typing import Final
 
 from pipeops.agent.local_api.dashboard import DashboardPage
 from pipeops.agent.local_api.http import Answer, Page
+from pipeops.agent.local_api.kube_passage import PREFIXES, KubePassage
 from pipeops.agent.local_api.log_tail import LogTail
 from pipeops.agent.local_api.origins import OriginRule
 from pipeops.agent.local_api.pages import DetailPages
@@ -66,8 +67,9 @@ class LocalApi:
         origins: Iterable[str] = (),
         debug: bool = False,
         access: KubeAccess | None = None,
+        passage: bool = False,
     ) -> None:
-        """`access` says where the cluster is; its credential is not used here."""
+        """`access` says where the cluster is, whose API is offered here with `passage`; its credential is not used here."""
         dropped: Counter[str] = Counter()
         rule = OriginRule(origins)
         pulse = Pulse(loop)
@@ -79,8 +81,14 @@ class LocalApi:
         pages |= WebSocketPage(observed, self.logs, rule, pulse, loop, dropped).pages()
         pages |= DashboardPage(rule).pages()
         self.paths = tuple(pages)
-        self.server = LocalServer(pages, host=host, port=port, debug=debug)
-        self.services: list[Service] = [self.server, pods]
+        self.services: list[Service] = [pods]
+        below: dict[str, Page] = {}
+        if passage and access is not None:
+            kube = KubePassage(access, rule, loop)
+            below = dict.fromkeys(PREFIXES, kube.page)
+            self.services.append(kube)
+        self.server = LocalServer(pages, host=host, port=port, debug=debug, below=below)
+        self.services.insert(0, self.server)
         self.metrics = Metrics(observed, self.server, dropped)
 
     def _scrape(self) -> Answer:

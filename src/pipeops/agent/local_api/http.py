@@ -16,26 +16,28 @@ TEXT = "text/plain; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A GET request.
+    """A request; pages with a path of their own see GET only.
 
     Attributes:
         query: parameters, the first of each name.
         raw: its head as received, blank line included.
+        rest: what came behind the head.
     """
 
     path: str
     query: Mapping[str, str]
     head: RequestHead
     raw: bytes = b""
+    rest: bytes = b""
 
     @classmethod
-    def of(cls, head: RequestHead, raw: bytes = b"") -> "Request":
+    def of(cls, head: RequestHead, raw: bytes = b"", rest: bytes = b"") -> "Request":
         """Read the target of a parsed head. Raises ValueError if it has too many parameters."""
         path, _, query = head.target.decode("latin-1").partition("?")
         found: dict[str, str] = {}
         for name, value in parse_qsl(query, max_num_fields=MAX_PARAMETERS):
             found.setdefault(name, value)
-        return cls(path, found, head, raw)
+        return cls(path, found, head, raw, rest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""LocalServer: a small HTTP/1.1 server for probes, status and streams; GET only, bounded."""
+"""LocalServer: a small HTTP/1.1 server for probes, status and streams; bounded."""
 
 import asyncio
 import socket
@@ -28,7 +28,8 @@ class LocalServer:
     """A Service: first up and last down, so that probes answer during start and stop.
 
     Args:
-        pages: path to what answers it; pages are synchronous and cost no request of their own.
+        pages: path to what answers GET requests for it; pages are synchronous and cost no request of their own.
+        below: the same by the beginning of a path, and for all methods.
         port: TCP port on all addresses; 0 takes a free one.
         debug: log every request.
 
@@ -37,9 +38,16 @@ class LocalServer:
     """
 
     def __init__(
-        self, pages: Mapping[str, Page], *, host: str, port: int, debug: bool = False
+        self,
+        pages: Mapping[str, Page],
+        *,
+        host: str,
+        port: int,
+        debug: bool = False,
+        below: Mapping[str, Page] | None = None,
     ) -> None:
         self._pages = pages
+        self._below = below or {}
         self._host = host
         self._port = port
         self._debug = debug
@@ -91,15 +99,25 @@ class LocalServer:
     def respond(self, request: Request) -> Answer | Stream:
         """The answer to a request."""
         method = request.head.method
-        page = self._pages.get(request.path)
+        endpoint = request.path
+        page = self._pages.get(endpoint)
         answer: Answer | Stream
-        if page is None or method != b"GET":
+        if page is None and method in _METHODS:
+            endpoint, page = self._page_below(endpoint)
+            answer = text(404, "404 page not found") if page is None else page(request)
+        elif page is None or method != b"GET":
             answer = text(404, "404 page not found")
         else:
             answer = page(request)
         status = answer.status if isinstance(answer, Answer) else 200
-        self.count("other" if page is None else request.path, method, status)
+        self.count("other" if page is None else endpoint, method, status)
         return answer
+
+    def _page_below(self, path: str) -> tuple[str, Page | None]:
+        for prefix, page in self._below.items():
+            if path.startswith(prefix):
+                return f"{prefix}*", page
+        return "other", None
 
     def count(self, endpoint: str, method: bytes, status: int) -> None:
         """One more request; `endpoint` is a known path or `other`."""
@@ -165,18 +183,18 @@ class _Client(asyncio.Protocol):
         """Answer what is here, as long as the answers are read."""
         while self._can_answer() and (end := self._received.find(b"\r\n\r\n") + 4) >= 4:
             head, self._received = self._received[:end], self._received[end:]
-            self._answer(head)
+            self._answer(head, self._received)
         if self._stream is None and len(self._received) > MAX_HEAD:
             self._refuse(431, "request head too large")
 
     def _can_answer(self) -> bool:
         return self._transport is not None and self._stream is None and not self._full
 
-    def _answer(self, data: bytes) -> None:
+    def _answer(self, data: bytes, rest: bytes) -> None:
         self._since = asyncio.get_running_loop().time()
         try:
             head = parse_head(data)
-            request = Request.of(head, data)
+            request = Request.of(head, data, rest)
         except HeadError as error:
             self._refuse(error.status, str(error))
             return

@@ -36,7 +36,7 @@ def observe(
         "health_monitoring": lambda: True,
         "runtime_metrics": lambda: True,
         "feature_version": lambda: __version__,
-        "kubernetes_proxy": lambda: False,
+        "kubernetes_proxy": lambda: settings.kubernetes_proxy,
         "ingress_sync": lambda: observed.gateway.enabled,
         "l4_tunnels": lambda: enabled,
         "monitoring_stack": lambda: False,
