@@ -199,7 +199,8 @@ def test_a_listed_service_answers_and_gets_no_credential_of_the_agent(
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     (asked,) = app.heads
     assert asked == (
-        b"GET /hello HTTP/1.1\r\nHost: shop.example\r\nauthorization: Bearer of-the-app\r\n\r\n"
+        b"GET /hello HTTP/1.1\r\nHost: shop.example\r\nX-Request-Id: 000102030405060708090a0b0c0d0e0f\r\n"
+        b"authorization: Bearer of-the-app\r\n\r\n"
     )
 
 

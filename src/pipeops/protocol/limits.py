@@ -74,6 +74,9 @@ class Limits:
     #: Acknowledge each stream at once instead of with the first answer. hashicorp/yamux ends
     #: the session 75 s after an unacknowledged open, and stops opening at 256 of them.
     acknowledge_at_once: bool = False
+    #: Streams opened here that the peer has not answered with a frame; 0: no bound of their own. hashicorp/yamux
+    #: keeps 256 until its reader accepts them, and resets what comes beyond.
+    max_unanswered_opens: int = 0
     #: Window that a stream of the peer has from its acknowledgement on, where both agreed on one
     #: (`max_stream_window_size` of the PipeOps dialect); 0: `initial_window`, and it grows when that pays.
     accept_window: int = 0
@@ -109,5 +112,6 @@ class Limits:
             self,
             acknowledge_at_once=True,
             finish_alone=True,
+            max_unanswered_opens=256,
             accept_window=min(window, self.max_window),
         )

@@ -57,7 +57,7 @@ class SocketEnd(asyncio.Protocol):
         return self._over
 
     def attach(self, far: FarEnd) -> None:
-        """Tie to another far end, before anything was received."""
+        """Tie to another far end, which is told what the one before has heard."""
         self._far = far
 
     # -- from the tunnel -------------------------------------------------------------------

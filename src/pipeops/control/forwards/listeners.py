@@ -5,7 +5,7 @@ import errno
 from collections.abc import Callable
 from typing import Protocol
 
-from pipeops.control.forwards.route import NoRoute, Route
+from pipeops.control.forwards.route import NoRoute, Route, RouteBusy
 from pipeops.control.store.forwards import Forward
 from pipeops.protocol.exchange.datagrams import MAX_DATAGRAM, DatagramReader, encode_datagram
 from pipeops.protocol.mux.stream import Stream
@@ -17,6 +17,8 @@ from pipeops.tunnel.tcp_stream import TcpStream
 log = get_logger(__name__)
 
 MAX_CLIENTS = 4096  # of one forward
+BUSY_PATIENCE = 10.0  # seconds a connection waits for room in the tunnel …
+BUSY_PAUSE = 0.02  # … looking this often
 UDP_IDLE = 300.0  # seconds, unless the forward has a shorter time
 BACKLOG = 1024
 
@@ -89,17 +91,26 @@ class TcpListener:
         if len(self._ends) >= MAX_CLIENTS:
             client.abort()
             return
+        self._ends.add(client)
+        self._route(client, self._loop.time() + BUSY_PATIENCE)
+
+    def _route(self, client: "TcpClient", until: float) -> None:
+        if client.over:
+            return
         try:
             stream = self._open(self.forward).stream
         except NoRoute as error:
+            if isinstance(error, RouteBusy) and self._loop.time() < until:
+                self._loop.call_later(BUSY_PAUSE, self._route, client, until)
+                return
             log.info("forwarded connection refused", forward=self.forward.name, reason=str(error))
+            self._ends.discard(client)
             client.abort()
             return
         far = TcpStream(stream, _reset)
         far.end = client
-        client.attach(far)
         stream.sink = far
-        self._ends.add(client)
+        client.routed(far)
 
     def lost(self, client: "TcpClient") -> None:
         """A connection is gone."""
@@ -124,14 +135,21 @@ def _reset(stream: Stream, _: str) -> None:
     stream.reset()
 
 
-class _Nobody:
-    """A FarEnd before there is one."""
+class _Waiting:
+    """A FarEnd before there is one: keeps what the client says first, which then is read no further."""
+
+    __slots__ = ("ended", "said")
+
+    def __init__(self) -> None:
+        self.said = b""
+        self.ended = False
 
     def on_bytes(self, data: bytes) -> bool:
+        self.said += data
         return False
 
     def on_eof(self) -> None:
-        """Nobody is told."""
+        self.ended = True
 
     def on_taken(self, size: int) -> None:
         """Nobody is told."""
@@ -143,11 +161,22 @@ class _Nobody:
 class TcpClient(SocketEnd):
     """A client's connection."""
 
-    __slots__ = ("_listener",)
+    __slots__ = ("_listener", "_waiting")
 
     def __init__(self, listener: TcpListener, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(_Nobody(), loop)
+        self._waiting = _Waiting()
+        super().__init__(self._waiting, loop)
         self._listener = listener
+
+    def routed(self, far: TcpStream) -> None:
+        """There is a stream: it hears what was said meanwhile."""
+        waiting = self._waiting
+        self.attach(far)
+        if not waiting.said or far.on_bytes(waiting.said):
+            self.resume()
+        waiting.said = b""
+        if waiting.ended:
+            far.on_eof()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Transport: accepted."""

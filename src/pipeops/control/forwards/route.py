@@ -22,6 +22,10 @@ class NoRoute(Exception):
     """The forward leads nowhere now; the text says why."""
 
 
+class RouteBusy(NoRoute):
+    """The tunnel takes no further stream at this moment; try again soon."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A stream whose head has been sent; the caller sets its sink."""
@@ -35,6 +39,7 @@ def open_route(registry: SessionRegistry, forward: Forward, *, now: float) -> Ro
 
     Raises:
         NoRoute: no agent, or none that can carry this forward.
+        RouteBusy: not now.
     """
     instance = registry.pick(forward.cluster_name.encode())
     if instance is None:
@@ -46,7 +51,9 @@ def open_route(registry: SessionRegistry, forward: Forward, *, now: float) -> Ro
         raise NoRoute("the cluster's agent has no multiplexed tunnel")
     try:
         stream = session.open(NULL_SINK)
-    except (SessionClosed, StreamLimitReached) as error:
+    except StreamLimitReached as error:
+        raise RouteBusy(str(error)) from error
+    except SessionClosed as error:
         raise NoRoute(str(error)) from error
     stream.send(head)
     return Route(stream, lane)

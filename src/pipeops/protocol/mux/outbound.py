@@ -29,6 +29,7 @@ class Outbound(Generic[S]):
         early: when `batch` is longer than this the driver need not wait for the end of its turn: `hurry` is called.
         awake: the driver knows that there is something to send (or cannot send: paused).
         unanswered: streams accepted that we have sent nothing on.
+        unanswered_opens: streams opened that the peer has sent nothing on; kept only if `limits` bound them.
         pending_total: bytes that wait in all streams …
         waiting: … and in all sessions that share this.
         now: the time we were last told.
@@ -62,6 +63,7 @@ class Outbound(Generic[S]):
         "small_frame",
         "terminated",
         "unanswered",
+        "unanswered_opens",
         "waiting",
         "wake",
         "window_budget",
@@ -108,6 +110,7 @@ class Outbound(Generic[S]):
         self._paused = False
         self.delivering = False
         self.unanswered = 0
+        self.unanswered_opens: set[int] = set()
         self.pending_total = 0
         self.waiting = waiting or WaitingBytes(limits.max_pending_total)
 

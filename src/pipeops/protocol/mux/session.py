@@ -140,7 +140,7 @@ class Session(Outbound[Stream]):
         """Open a stream. The peer hears of it with the first `Stream.send`.
 
         Raises:
-            StreamLimitReached: too many streams live, or too many bytes wait.
+            StreamLimitReached: too many streams live or unanswered, or too many bytes wait.
             SessionDraining: the peer said go-away, or the ids are used up.
             SessionClosed: the session has ended.
         """
@@ -153,6 +153,10 @@ class Session(Outbound[Stream]):
             or stream_id > UINT32_MAX
         ):
             raise self._cannot_open()
+        if most := self.limits.max_unanswered_opens:
+            if len(self.unanswered_opens) >= most:
+                raise StreamLimitReached("opens that the peer has not answered", most)
+            self.unanswered_opens.add(stream_id)
         ids.next_local = stream_id + 2
         stream = streams[stream_id] = Stream(self, stream_id, sink, IDLE, SYN)
         return stream
@@ -330,6 +334,8 @@ class Session(Outbound[Stream]):
             self._violation(f"unknown frame: version {kind >> 8}, type {kind & 0xFF}")
 
     def _window_update(self, flags: int, stream_id: int, delta: int) -> None:
+        if self.unanswered_opens:  # hashicorp/yamux accepts and refuses by a frame of this type
+            self.unanswered_opens.discard(stream_id)
         stream = self._incoming(stream_id) if flags & SYN else self.live.get(stream_id)
         if stream is None:
             if not flags & SYN:

@@ -143,6 +143,8 @@ class Stream(Windows):
         self.drop()
         if known_to_peer:
             self.session.control(WINDOW_UPDATE, flags, self.id, 0)
+        else:
+            self.session.unanswered_opens.discard(self.id)
 
     def consumed(self, size: int) -> None:
         """`size` received bytes have left us, so the peer may send as many more.

@@ -9,7 +9,7 @@ import pytest
 
 from pipeops.control.forwards import listeners as module
 from pipeops.control.forwards.listeners import TcpListener, UdpListener, why_not
-from pipeops.control.forwards.route import NoRoute, Route
+from pipeops.control.forwards.route import NoRoute, Route, RouteBusy
 from pipeops.protocol.exchange.datagrams import encode_datagram
 from tests.support.transports import RecordingStream, RecordingTransport
 from tests.unit.control.forwards.routes import FORWARD
@@ -18,8 +18,20 @@ from tests.unit.control.forwards.routes import FORWARD
 class Loop:
     now = 0.0
 
+    def __init__(self) -> None:
+        self.later: list[Any] = []
+
     def time(self) -> float:
         return self.now
+
+    def call_later(self, seconds: float, callback: Any, *arguments: Any) -> None:
+        self.later.append((callback, arguments))
+
+    def turn(self, now: float) -> None:
+        self.now = now
+        due, self.later = self.later, []
+        for callback, arguments in due:
+            callback(*arguments)
 
 
 class Opened:
@@ -28,10 +40,13 @@ class Opened:
     def __init__(self) -> None:
         self.streams: list[RecordingStream] = []
         self.error = ""
+        self.busy = False
 
     def __call__(self, forward: Any) -> Route:
         if self.error:
             raise NoRoute(self.error)
+        if self.busy:
+            raise RouteBusy("many opens are unanswered")
         self.streams.append(RecordingStream())
         return Route(self.streams[-1], None)  # type: ignore[arg-type]
 
@@ -67,6 +82,35 @@ def test_without_a_route_clients_are_dropped_at_once(monkeypatch: pytest.MonkeyP
     opened.error = ""
     monkeypatch.setattr(module, "MAX_CLIENTS", 0)
     assert connect(listener)[1].aborted
+
+
+def test_what_a_client_says_before_there_is_room_in_the_tunnel_is_not_lost() -> None:
+    listener, opened, loop = tcp()
+    opened.busy = True
+    client, transport = connect(listener)
+    client.data_received(b"first words")
+    assert not transport.reading
+    client.eof_received()
+    loop.turn(0.02)
+    assert (opened.streams, listener.clients) == ([], 1)
+    opened.busy = False
+    loop.turn(0.04)
+    (stream,) = opened.streams
+    assert bytes(stream.sent) == b"first words"
+    assert stream.local_finished
+    assert not transport.aborted
+
+
+def test_a_tunnel_without_room_refuses_in_the_end_and_forgets_who_left() -> None:
+    listener, opened, loop = tcp()
+    opened.busy = True
+    _, patient = connect(listener)
+    leaving, _ = connect(listener)
+    leaving.connection_lost(None)
+    loop.turn(module.BUSY_PATIENCE / 2)
+    assert len(loop.later) == 1
+    loop.turn(module.BUSY_PATIENCE)
+    assert (patient.aborted, listener.clients, loop.later) == (True, 0, [])
 
 
 def test_idle_clients_are_ended_where_the_forward_says_so() -> None:
