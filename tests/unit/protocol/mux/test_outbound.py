@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from pipeops.protocol.errors import StreamLimitReached
 from pipeops.protocol.limits import Limits
-from pipeops.protocol.mux.frames import DATA, FIN, PING, SYN
+from pipeops.protocol.mux.frames import ACK, DATA, FIN, PING, RST, SYN, WINDOW_UPDATE
 from tests.support.mux import TINY, client, frame, parse, server
 
 LARGE = Limits()
@@ -136,3 +137,37 @@ def test_small_frames_pass_those_who_wait_and_large_ones_do_not(size):
     sink.send(b"z" * size)
     kept_waiting = sink.stream.pending > 0
     assert kept_waiting == (size > TINY.small_frame)
+
+
+# Opens that nobody has answered
+
+
+def test_hashicorps_backlog_is_never_exceeded():
+    """It keeps 256 opens until its reader accepts them, and resets what comes beyond."""
+    end = server(replace(TINY, max_streams=100, max_unanswered_opens=2))
+    first, second = end.open(), end.open()
+    first.send(b"a")
+    second.send(b"b")
+    with pytest.raises(StreamLimitReached, match="not answered"):
+        end.open()
+    end.feed(frame(WINDOW_UPDATE, ACK, first.stream.id, 0))  # accepted
+    third = end.open()
+    third.send(b"c")
+    with pytest.raises(StreamLimitReached):
+        end.open()
+    end.feed(frame(WINDOW_UPDATE, RST, second.stream.id, 0))  # refused
+    end.open()
+
+
+def test_an_open_that_was_never_sent_needs_no_answer():
+    end = server(replace(TINY, max_streams=100, max_unanswered_opens=1))
+    end.open().stream.reset()
+    end.open()
+
+
+def test_our_own_peers_have_no_such_bound():
+    end = server(replace(TINY, max_streams=1000))
+    for _ in range(300):
+        end.open().send(b"x")
+        end.output()
+    assert not end.session.unanswered_opens
