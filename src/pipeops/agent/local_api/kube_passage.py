@@ -151,18 +151,16 @@ class _Passing:
         """Until one of the two sides is gone."""
         try:
             await self._owner.connect(self._server)
+            if not self._over.is_set():  # a request nobody waits for must not be carried out
+                self._server.write(self._request)
+                self._client.resume_reading()
+            await self._over.wait()
         except TimeoutError:
             why = f"the API server took no connection within {CONNECT_SECONDS:g} s"
             self._fail(502, "kubernetes proxy request failed", why)
-            return
         except OSError as error:
             why = describe_ssl_error(error) if isinstance(error, ssl.SSLError) else str(error)
             self._fail(502, "kubernetes proxy request failed", why)
-            return
-        try:
-            self._server.write(self._request)
-            self._client.resume_reading()
-            await self._over.wait()
         finally:
             self.stop("")
 
@@ -176,8 +174,8 @@ class _Passing:
         if end is self._server and not self._answered:
             why = "the API server closed the connection without an answer"
             self._fail(502, "kubernetes proxy request failed", why)
-        else:
-            self._let_go() if end is self._server else self._server.close()
+        elif end is self._server:
+            self._let_go()
         if self._client.transport is None or end is self._client:
             self._server.abort()
             self._over.set()

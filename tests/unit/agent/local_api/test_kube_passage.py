@@ -134,6 +134,25 @@ async def test_a_client_that_goes_takes_its_request_with_it(bench: Bench) -> Non
     assert bench.passage._scope.live == 0
 
 
+async def test_a_client_that_goes_while_it_is_connected_is_not_asked_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialled, proceed = bench.connect, asyncio.Event()
+
+    async def slowly(protocol: asyncio.Protocol) -> None:
+        await proceed.wait()
+        await dialled(protocol)
+
+    monkeypatch.setattr(bench.passage, "connect", slowly)
+    client = await bench.open()
+    client.protocol.connection_lost(None)
+    proceed.set()
+    await turns(5)
+    assert bytes(bench.servers[0].written) == b""
+    assert bench.servers[0].closed
+    assert bench.passage._scope.live == 0
+
+
 @pytest.mark.parametrize("problem", [OSError("refused"), TimeoutError()])
 async def test_an_api_server_that_is_not_there_is_a_502_that_says_why(
     bench: Bench, problem: Exception
