@@ -25,6 +25,13 @@ class ClientGone(Exception):
     """The client closed its connection while we worked for it."""
 
 
+async def _drain(writer: asyncio.StreamWriter) -> None:
+    # A lost connection takes every write and never makes a writer wait, and asyncio says that it is lost only in
+    # another turn of the loop: without this turn, whoever writes for ever would hold the loop for ever.
+    await asyncio.sleep(0)
+    await writer.drain()
+
+
 class Duplex:
     """The raw connection after an upgrade; bytes that arrived with the head come first."""
 
@@ -57,7 +64,7 @@ class Duplex:
 
     async def drain(self) -> None:
         """Wait until the transport takes more; ConnectionError when it is gone."""
-        await self._writer.drain()
+        await _drain(self._writer)
 
 
 @dataclass(slots=True)
@@ -250,7 +257,7 @@ class _Connection:
 
     async def _send(self, *events: Any) -> None:
         self._writer.write(b"".join(self._h11.send(event) or b"" for event in events))
-        await self._writer.drain()
+        await _drain(self._writer)
 
     async def _stream(self, answer: Streaming, headers: Headers, *, head_only: bool) -> None:
         await self._send(h11.Response(status_code=answer.status, headers=headers))

@@ -128,3 +128,34 @@ def test_flags_and_headers_are_read() -> None:
     assert (request.flag("a"), request.flag("b"), request.flag("c")) == (True, False, False)
     assert request.header("x") == "1"
     assert request.header_values("x") == ["1", "2"]
+
+
+async def test_who_writes_for_ever_leaves_the_loop_to_others_even_if_nothing_makes_it_wait() -> None:
+    duplex = Duplex(asyncio.StreamReader(), Writer())  # type: ignore[arg-type]
+
+    async def write_for_ever() -> None:
+        while True:
+            duplex.write(b"y\n")
+            await duplex.drain()
+
+    # Without a turn for others the cancellation could never come.
+    writing = asyncio.create_task(write_for_ever())
+    asyncio.get_running_loop().call_soon(writing.cancel)
+    await asyncio.wait([writing])
+    assert writing.cancelled()
+
+
+async def test_an_endless_answer_leaves_the_loop_to_others_and_ends_with_its_client() -> None:
+    async def chunks() -> AsyncGenerator[bytes]:
+        while True:
+            yield b"y\n"
+
+    async def endless(request: Request) -> Answer:
+        return Streaming(chunks(), "text/plain")
+
+    reader = asyncio.StreamReader()
+    reader.feed_data(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+    protocol = _Protocol(reader, lambda *_: None)
+    connection = _Connection(protocol, reader, Writer(), endless)  # type: ignore[arg-type]
+    asyncio.get_running_loop().call_later(0, lambda: protocol.connection_lost(None))
+    await connection.run()
