@@ -23,6 +23,9 @@ class Dialect:
     def __init__(self) -> None:
         self.seen: list[Any] = []
 
+    def on_text(self, lane: Any, data: bytes) -> bool:
+        return False
+
     def on_request(self, lane: Any, message: Any) -> bool:
         self.seen.append(message.type)
         return True

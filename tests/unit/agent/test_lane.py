@@ -27,6 +27,9 @@ class NoJson:
     def __init__(self) -> None:
         self.lost = 0
 
+    def on_text(self, lane: Any, data: bytes) -> bool:
+        return False
+
     def on_request(self, lane: Any, message: Any) -> bool:
         return False
 

@@ -22,10 +22,16 @@ def check_impersonation(headers: Headers, rule: IdentityRule) -> Principal | Non
     Raises:
         IdentityRefused: with a sentence for the user.
     """
-    named = tuple(header for header in headers if _plain(header[0]).startswith(_PREFIX))
+    return check_named(
+        tuple([header for header in headers if _plain(header[0]).startswith(_PREFIX)]), rule
+    )
+
+
+def check_named(named: tuple[Header, ...], rule: IdentityRule) -> Principal | None:
+    """The same for the Impersonate-* headers alone. Raises `IdentityRefused`."""
     if not named:
         return None
-    short = sum(len(name) + len(value) for name, value in named) <= MAX_LENGTH
+    short = sum([len(name) + len(value) for name, value in named]) <= MAX_LENGTH
     return (_remembered if short else _principal)(named, rule)
 
 

@@ -346,6 +346,9 @@ async def test_answers_of_the_json_dialect_go_to_whoever_asked() -> None:
         def __init__(self) -> None:
             self.seen: list[str] = []
 
+        def on_text(self, data: bytes) -> bool:
+            return False
+
         def on_answer(self, message: Any) -> None:
             self.seen.append(message.type)
 

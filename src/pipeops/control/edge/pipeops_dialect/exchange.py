@@ -14,6 +14,7 @@ from pipeops.control.edge.pipeops_dialect.response import (
     frame,
     framing_of,
     render_head,
+    render_lines,
 )
 from pipeops.protocol.exchange.events import (
     Aborted,
@@ -24,7 +25,7 @@ from pipeops.protocol.exchange.events import (
     ResponseHead,
 )
 from pipeops.protocol.exchange.native import Framing
-from pipeops.protocol.exchange.pipeops import CHUNK_BYTES, request_payload
+from pipeops.protocol.exchange.pipeops import CHUNK_BYTES, RenderedRequest, request_payload
 from pipeops.protocol.exchange.state import Direction, EventOrder
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.messages.payload import Payload
@@ -44,11 +45,7 @@ CallLater = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
 
 
 class JsonExchange:
-    """An Exchange for the client, an Answered for the lane and a Writer for its outbox.
-
-    Raises:
-        MessageRejected: the dialect cannot express this request.
-    """
+    """An Exchange for the client, an Answered for the lane and a Writer for its outbox."""
 
     ends_at_once = False
 
@@ -61,6 +58,7 @@ class JsonExchange:
         "_collecting",
         "_framing",
         "_head",
+        "_headers",
         "_held",
         "_held_bytes",
         "_lane",
@@ -97,7 +95,8 @@ class JsonExchange:
         self._call_later = call_later
         self._watch = watch
         self._minor = minor
-        self._payload = request_payload(head, headers)
+        self._headers = headers
+        self._payload: RenderedRequest | None = None
         self._begun = False  # a head has gone to the client
         self._order = EventOrder(Direction.ANSWER)
         self._framing = Framing.NONE
@@ -115,26 +114,45 @@ class JsonExchange:
         self._over = False
 
     def start(self, *, has_body: bool) -> None:
-        """Send the request, or wait for its body."""
+        """Send the request, or wait for its body.
+
+        Raises:
+            MessageRejected: the dialect cannot express this request.
+        """
+        head, headers = self._head, self._headers
+        if not has_body and headers is not None and self._sent_at_once(head, bytes(headers)):
+            return
+        self._payload = request_payload(head, headers)
         self._lane.add(self._request_id, self)
         if not has_body:
-            self._send_whole()
+            self._send_whole(self._payload)
+
+    def _sent_at_once(self, head: RequestHead, headers: bytes) -> bool:
+        lane, request_id = self._lane, self._request_id
+        if not lane.send_request(request_id.encode(), head.method, head.target, headers):
+            return False
+        lane.add(request_id, self)
+        self._sent = True
+        self._collecting = False
+        self._await_head()
+        return True
 
     # -- request ---------------------------------------------------------------------------
 
     def on_body(self, data: memoryview, last: bool) -> None:  # noqa: FBT001 - Exchange's signature
         """Exchange: collect a small body, stream a large one."""
-        if self._over:
+        payload = self._payload
+        if self._over or payload is None:
             return
         self._body += data
         if self._collecting and last:
-            self._send_whole()
+            self._send_whole(payload)
             return
         if self._collecting and len(self._body) <= MAX_IN_ONE:
             return
         if self._collecting:
             self._collecting = False
-            self._queue(replace(self._payload, use_streaming=True))
+            self._queue(replace(payload, use_streaming=True))
         body, self._body = bytes(self._body), bytearray()
         for start in range(0, len(body), CHUNK_BYTES):
             self._queue(ProxyRequestChunk(data=pack_body(body[start : start + CHUNK_BYTES])))
@@ -143,13 +161,12 @@ class JsonExchange:
             self._await_head()
         self._flush()
 
-    def _send_whole(self) -> None:
+    def _send_whole(self, payload: RenderedRequest) -> None:
         self._collecting = False
         body, self._body = bytes(self._body), bytearray()
         if body:
-            self._queue(replace(self._payload, body=pack_body(body), body_encoding="base64"))
-        else:
-            self._queue(self._payload)
+            payload = replace(payload, body=pack_body(body), body_encoding="base64")
+        self._queue(payload)
         self._await_head()
         self._flush()
 
@@ -211,6 +228,30 @@ class JsonExchange:
                 if not self._held:
                     self._end(event)
 
+    def on_head(self, status: int, lines: bytes) -> bool:
+        """Answered: the same for most heads, which need not be looked at.
+
+        Raises:
+            RemoteProtocolError: it has no place here.
+        """
+        if self._over:
+            return True
+        framing = self._framing_of(status)
+        if status == 401 or framing is Framing.NONE:
+            return False
+        self._order.step(ResponseHead)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._send_head(status, render_lines(status, lines, framing), framing)
+        return True
+
+    def _framing_of(self, status: int) -> Framing:
+        return framing_of(
+            status,
+            to_head_request=self._head.method == b"HEAD",
+            close_delimited=self._watch or not self._minor,
+        )
+
     def _begin(self, head: ResponseHead) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -227,14 +268,14 @@ class JsonExchange:
                 retry_after=5,
             )
             return
+        framing = self._framing_of(head.status)
+        self._send_head(head.status, render_head(head, framing), framing)
+
+    def _send_head(self, status: int, rendered: bytes, framing: Framing) -> None:
         self._begun = True
-        self._framing = framing_of(
-            head.status,
-            to_head_request=self._head.method == b"HEAD",
-            close_delimited=self._watch or not self._minor,
-        )
+        self._framing = framing
         # What comes right behind the head leaves with it: most answers are one write then.
-        self._unsent, self._status = [render_head(head, self._framing)], head.status
+        self._unsent, self._status = [rendered], status
         self._call_later(0, self._send_unsent)
 
     def _send_unsent(self) -> None:

@@ -1,10 +1,19 @@
 """An answer told in events, as HTTP/1.1 for the client: its framing is made anew (RFC 9112 §6.3)."""
 
+from functools import lru_cache
+
 from pipeops.protocol.exchange.events import ResponseHead
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.status import phrase
 
 LAST_CHUNK = b"0\r\n\r\n"
+MAX_STATUS_LINES = 64
+
+_FRAMED_BY = {
+    Framing.NONE: b"\r\n",
+    Framing.CHUNKED: b"Transfer-Encoding: chunked\r\n\r\n",
+    Framing.CLOSE: b"Connection: close\r\n\r\n",
+}
 
 
 def framing_of(status: int, *, to_head_request: bool, close_delimited: bool) -> Framing:
@@ -16,18 +25,22 @@ def framing_of(status: int, *, to_head_request: bool, close_delimited: bool) -> 
 
 def render_head(head: ResponseHead, framing: Framing) -> bytes:
     """Status line to blank line."""
-    lines = [f"HTTP/1.1 {head.status} {phrase(head.status)}\r\n".encode()]
-    lines += [
+    lines = [
         b"%b: %b\r\n" % (name, value)
         for name, value in head.headers
         if framing is Framing.NONE or name.lower() != b"content-length"
     ]
-    if framing is Framing.CHUNKED:
-        lines.append(b"Transfer-Encoding: chunked\r\n")
-    elif framing is Framing.CLOSE:
-        lines.append(b"Connection: close\r\n")
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    return render_lines(head.status, b"".join(lines), framing)
+
+
+def render_lines(status: int, lines: bytes, framing: Framing) -> bytes:
+    """The same from header lines, among which there is no Content-Length unless `framing` is NONE."""
+    return b"%b%b%b" % (_status_line(status), lines, _FRAMED_BY[framing])
+
+
+@lru_cache(maxsize=MAX_STATUS_LINES)
+def _status_line(status: int) -> bytes:
+    return f"HTTP/1.1 {status} {phrase(status)}\r\n".encode()
 
 
 def frame(data: bytes, framing: Framing) -> bytes:
