@@ -229,9 +229,10 @@ class JsonExchange:
         """Tell the control plane that there is no (whole) answer."""
         if self.over:
             return
+        answer = self._answer
         self._finish()
-        if self._answer is not None:
-            self._answer.take(aborted)
+        if answer is not None:
+            answer.take(aborted)
 
     def give_up(self, aborted: Aborted) -> None:
         """Stop the API server's work and tell the control plane."""
@@ -249,9 +250,11 @@ class JsonExchange:
         self.over = True
         if self.timer is not None:
             self.timer.cancel()
-        self._budget.give_back(self._queued)
-        self._queued = 0
-        self._queue.clear()
+        if self._queued:
+            self._budget.give_back(self._queued)
+            self._queued = 0
+            self._queue.clear()
+        self._answer = None  # the two would keep each other until a garbage collection
         self._on_over(self)
 
 

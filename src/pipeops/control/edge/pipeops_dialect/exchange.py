@@ -41,6 +41,8 @@ MAX_IN_ONE = 4 * 1024 * 1024  # request body in one message; the API server's ow
 MAX_UNSENT = 16 * 1024  # body bytes that wait for the rest of the loop's turn
 MAX_HELD = 8 * 1024 * 1024  # answer kept for a client that reads slowly; there is no credit to send
 
+_NONE, _CHUNKED, _CLOSE = Framing.NONE, Framing.CHUNKED, Framing.CLOSE
+
 CallLater = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
 
 
@@ -99,7 +101,7 @@ class JsonExchange:
         self._payload: RenderedRequest | None = None
         self._begun = False  # a head has gone to the client
         self._order = EventOrder(Direction.ANSWER)
-        self._framing = Framing.NONE
+        self._framing = _NONE
         self._timer: asyncio.TimerHandle | None = None
         self._collecting = True  # the request is not on its way: its body may fit into it
         self._body = bytearray()
@@ -217,16 +219,15 @@ class JsonExchange:
         if self._over:
             return
         self._order.advance(event)
-        match event:
-            case ResponseHead():
-                self._begin(event)
-            case BodyChunk(data):
-                if self._framing is not Framing.NONE:
-                    self._write(frame(data, self._framing))
-            case BodyEnd() | Aborted():
-                self._after = event
-                if not self._held:
-                    self._end(event)
+        if isinstance(event, BodyChunk):
+            if self._framing is not _NONE:
+                self._write(frame(event.data, self._framing))
+        elif isinstance(event, ResponseHead):
+            self._begin(event)
+        else:
+            self._after = event
+            if not self._held:
+                self._end(event)
 
     def on_head(self, status: int, lines: bytes) -> bool:
         """Answered: the same for most heads, which need not be looked at.
@@ -237,7 +238,7 @@ class JsonExchange:
         if self._over:
             return True
         framing = self._framing_of(status)
-        if status == 401 or framing is Framing.NONE:
+        if status == 401 or framing is _NONE:
             return False
         self._order.step(ResponseHead)
         if self._timer is not None:
@@ -283,7 +284,7 @@ class JsonExchange:
             return
         data, self._unsent = b"".join(self._unsent), None
         self._paused = not self._client.begin(
-            data, self._framing, self._status, reusable=self._framing is not Framing.CLOSE
+            data, self._framing, self._status, reusable=self._framing is not _CLOSE
         )
 
     def _write(self, data: bytes) -> None:
@@ -318,7 +319,7 @@ class JsonExchange:
     def _end(self, event: AnswerEvent) -> None:
         if self._over:
             return
-        if self._framing is Framing.CHUNKED and isinstance(event, BodyEnd):
+        if self._framing is _CHUNKED and isinstance(event, BodyEnd):
             self._last_write(LAST_CHUNK)
         else:
             self._last_write(b"")
@@ -338,7 +339,7 @@ class JsonExchange:
     def _broke_off(self, event: Aborted) -> None:
         if not self._begun:
             self._client.fail(event.status, event.reason, event.hop)
-        elif self._watch and self._framing is Framing.CLOSE:
+        elif self._watch and self._framing is _CLOSE:
             # Watches may end at any time: clients list and watch again.
             self._client.finish()
         else:

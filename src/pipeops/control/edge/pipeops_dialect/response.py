@@ -9,18 +9,19 @@ from pipeops.protocol.exchange.status import phrase
 LAST_CHUNK = b"0\r\n\r\n"
 MAX_STATUS_LINES = 64
 
+_NONE, _CHUNKED, _CLOSE = Framing.NONE, Framing.CHUNKED, Framing.CLOSE
 _FRAMED_BY = {
-    Framing.NONE: b"\r\n",
-    Framing.CHUNKED: b"Transfer-Encoding: chunked\r\n\r\n",
-    Framing.CLOSE: b"Connection: close\r\n\r\n",
+    _NONE: b"\r\n",
+    _CHUNKED: b"Transfer-Encoding: chunked\r\n\r\n",
+    _CLOSE: b"Connection: close\r\n\r\n",
 }
 
 
 def framing_of(status: int, *, to_head_request: bool, close_delimited: bool) -> Framing:
     """Where the body will end; its length is never taken from the agent, which may have decoded the body."""
     if to_head_request or status in (204, 304):
-        return Framing.NONE
-    return Framing.CLOSE if close_delimited else Framing.CHUNKED
+        return _NONE
+    return _CLOSE if close_delimited else _CHUNKED
 
 
 def render_head(head: ResponseHead, framing: Framing) -> bytes:
@@ -28,7 +29,7 @@ def render_head(head: ResponseHead, framing: Framing) -> bytes:
     lines = [
         b"%b: %b\r\n" % (name, value)
         for name, value in head.headers
-        if framing is Framing.NONE or name.lower() != b"content-length"
+        if framing is _NONE or name.lower() != b"content-length"
     ]
     return render_lines(head.status, b"".join(lines), framing)
 
@@ -45,6 +46,6 @@ def _status_line(status: int) -> bytes:
 
 def frame(data: bytes, framing: Framing) -> bytes:
     """Body bytes as they go to the client."""
-    if framing is Framing.CHUNKED:
+    if framing is _CHUNKED:
         return b"%x\r\n%b\r\n" % (len(data), data)
     return data
