@@ -145,6 +145,7 @@ class ControlPlane:
         self.routes = RouteRegistry(
             store.routes, store.domains, rule=HostRule(settings.route_hosts), now=clock.wall
         )
+        self.routes.subscribe(self.certificates.hosts_changed)
         timestamp = _Timestamp(clock.wall)
         public = settings.public
         self.public = PublicGateway(

@@ -115,6 +115,7 @@ class RouteRegistry:
         self._domains = domains
         self._now = now
         self._clusters: dict[str, Wanted] = {}
+        self._listeners: list[Callable[[], None]] = []
         # What was decided must hold until it is stored, whichever request came in meanwhile.
         self._turn = asyncio.Lock()  # noqa: TID251 - a decision and its transaction are one step
 
@@ -138,6 +139,10 @@ class RouteRegistry:
             hosts = [host for host, refusal in wanted.refused.items() if refusal.reason is Reason.UNPROVEN]  # fmt: skip
             if hosts:
                 yield wanted.ref, hosts
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Have a listener called after each change of `table`, once for a whole sync; it must not wait, nor change routes."""
+        self._listeners.append(listener)
 
     # -- start -----------------------------------------------------------------------------
 
@@ -389,6 +394,9 @@ class RouteRegistry:
                 done += 1
                 if not done % SLICE:
                     await asyncio.sleep(0)
+        if done:
+            for listener in self._listeners:
+                listener()
 
     def _is_shown(self, wanted: Wanted, host: str) -> bool:
         first = next(iter(wanted.hosts[host]))
