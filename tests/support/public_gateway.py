@@ -62,6 +62,7 @@ class PublicBench:
         settings: PublicSettings | None = None,
         *,
         behind: Callable[[], AbstractAsyncContextManager[Session]] | None = None,
+        may_catch: Callable[[str, str], bool] = lambda _cluster, _host: True,
     ) -> None:
         authority = Authority(directory)
         self._behind = behind
@@ -70,7 +71,7 @@ class PublicBench:
         self.ca_file = authority.ca_file
         loopback = ("127.0.0.1", 0)
         self._settings = replace(settings or PublicSettings(), http=loopback, https=loopback)
-        self.table = RouteTable()
+        self.table = RouteTable(may_catch=may_catch)
         self.challenges: dict[tuple[str, str], bytes] = {}
         self.log = io.StringIO()
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -1,5 +1,6 @@
 """Options of pipeops-control for the public gateway, and the settings they make."""
 
+import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_network
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ from pipeops.control.public_settings import MIB, Address, Network, PublicSetting
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 PREFIX = "public_"
+
+_HOST = re.compile(r"(\*\.)?[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?|\[[0-9A-Fa-f:.]{2,45}\]")
 
 
 def _address(
@@ -33,6 +36,15 @@ def _networks(
         raise click.BadParameter(f"expected an address or a network: {error}") from error
 
 
+def _hosts(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    for value in values:
+        if _HOST.fullmatch(value) is None:
+            raise click.BadParameter(f"expected a host or *.PARENT without a port: {value!r}")
+    return tuple(value.lower().removesuffix(".") for value in values)
+
+
 _DEFAULTS = RouteDefaults()
 _SECONDS = click.FloatRange(0.1, 86_400)
 _OPTIONS = (
@@ -49,6 +61,7 @@ _OPTIONS = (
     click.option("--public-hsts-max-age", type=click.IntRange(0), default=0, help="Seconds of Strict-Transport-Security; 0 for none."),
     click.option("--public-direct", type=click.Choice(["proxy", "redirect"]), default="proxy", help="What clients of public clusters get."),
     click.option("--public-direct-insecure", is_flag=True, help="Do not verify the certificates of clusters' load balancers."),
+    click.option("--public-reserved-host", multiple=True, callback=_hosts, help="Host, or *.PARENT, that no route without a host answers, beside those of this control plane's own certificate; may be repeated."),
     click.option("--public-direct-private", is_flag=True, help="Allow load balancers at addresses that are not global."),
 )  # fmt: skip
 
@@ -72,6 +85,7 @@ def public_settings(options: Mapping[str, Any]) -> PublicSettings:
         direct_redirect=said["direct"] == "redirect",
         direct_verify=not said["direct_insecure"],
         direct_private=said["direct_private"],
+        reserved_hosts=said["reserved_host"],
         access_log=said["access_log"],
         routes=RouteDefaults(
             max_body=said["max_body_mib"] * MIB,

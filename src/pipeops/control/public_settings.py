@@ -47,6 +47,7 @@ class PublicSettings:
         direct_redirect: clients of direct routes are sent to the cluster's load balancer (307) instead of being proxied there.
         direct_verify: certificates of load balancers are verified.
         direct_private: load balancers at addresses that are not global may be dialled.
+        reserved_hosts: hosts, and `*.parent`, that no route without a host answers, beside those that the control plane knows to be its own.
         access_log: write a line for each request.
     """
 
@@ -58,6 +59,7 @@ class PublicSettings:
     direct_redirect: bool = False
     direct_verify: bool = True
     direct_private: bool = False
+    reserved_hosts: tuple[str, ...] = ()
     access_log: bool = True
     routes: RouteDefaults = field(default_factory=RouteDefaults)
 

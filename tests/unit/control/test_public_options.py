@@ -33,13 +33,14 @@ def test_every_option_counts() -> None:
         "--public-http", ":80", "--public-https", "[::]:443", "--public-https-port", "8443",
         "--public-trusted-proxy", "10.0.0.1/8", "--public-proxy-protocol", "192.0.2.1",
         "--public-max-body-mib", "5", "--public-max-concurrent", "7", "--public-rate-limit", "2.5", "--public-hsts-max-age", "60",
-        "--public-response-timeout", "9", "--public-idle-timeout", "8", "--public-direct", "redirect", "--public-direct-insecure",
+        "--public-response-timeout", "9", "--public-idle-timeout", "8", "--public-direct", "redirect", "--public-direct-insecure", "--public-reserved-host", "Ops.example.com",
         "--public-direct-private",
     )  # fmt: skip
     assert isinstance(made, PublicSettings)
     assert (made.http, made.https, made.https_port) == (("0.0.0.0", 80), ("::", 443), 8443)
     assert made.trusted_proxies == (ip_network("10.0.0.0/8"),)
     assert made.proxy_protocol == (ip_network("192.0.2.1"),)
+    assert made.reserved_hosts == ("ops.example.com",)
     routes = made.routes
     assert (routes.max_body, routes.max_concurrent, routes.rate) == (5 << 20, 7, 2.5)
     assert (routes.response_timeout, routes.idle_timeout, routes.hsts_max_age) == (9.0, 8.0, 60)
@@ -50,7 +51,7 @@ def test_every_option_counts() -> None:
     "arguments",
     [
         ("--public-http", "80"), ("--public-https", "host:x"), ("--public-trusted-proxy", "everyone"),
-        ("--public-idle-timeout", "0"),
+        ("--public-idle-timeout", "0"), ("--public-reserved-host", "no host"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_said(arguments: tuple[str, ...]) -> None:

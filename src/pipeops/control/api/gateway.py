@@ -142,12 +142,13 @@ async def unregister_route(services: Services, agent: Agent, request: Request) -
     except BodyInvalid as error:
         raise Problem(400, "Invalid", str(error)) from error
     _check_cluster(body.cluster_uuid, agent)
+    host = normal_host(body.hostname)
+    if body.hostname and not host:
+        return UnregisteredBody(removed=0)  # an empty one stands for rules without a host
     ingress = (
         f"{body.namespace}/{body.ingress_name}" if body.namespace and body.ingress_name else None
     )
-    removed = await gateway.registry.unregister(
-        ref, normal_host(body.hostname), path=body.path or None, ingress=ingress
-    )
+    removed = await gateway.registry.unregister(ref, host, path=body.path or None, ingress=ingress)
     return UnregisteredBody(removed=removed)
 
 

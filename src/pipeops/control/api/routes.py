@@ -8,7 +8,7 @@ from fastapi import FastAPI, Query
 from pydantic import BaseModel
 
 from pipeops.control.api.access import Caller, Services
-from pipeops.control.routes.ownership import Refusal
+from pipeops.control.routes.ownership import ANY_HOST, Refusal
 from pipeops.control.routes.registry import Asked
 from pipeops.control.routes.route import Route
 from pipeops.control.routes.wanted import ClusterRef
@@ -17,7 +17,7 @@ MAX_PAGE = 1000
 
 
 class RouteBody(BaseModel):
-    """One host and path. `status` is `active`, `offline` (no agent is connected) or `refused`; `problem` says why."""
+    """One host and path; the host `*` is every one that no route names. `status` is `active`, `offline` (no agent is connected) or `refused`; `problem` says why."""
 
     host: str
     path: str
@@ -44,7 +44,7 @@ class RouteBody(BaseModel):
         elif not connected:
             problem = "no agent of the cluster is connected"
         return cls(
-            host=route.key.host,
+            host=route.key.host or ANY_HOST,
             path=route.key.path,
             path_type=route.key.path_type.value,
             cluster=route.cluster,

@@ -45,7 +45,7 @@ class RouteLimits:
 
 def read_limits(route: Route, defaults: RouteDefaults) -> RouteLimits:
     """Read a route's annotations; one that makes no sense is logged, and the default counts."""
-    read = _Reader(route.annotations, f"{route.key.host}{route.key.path}")
+    read = _Reader(route.annotations, f"{route.key.host or '*'}{route.key.path}")
     rate = read.value("rate-limit", _number, defaults.rate)
     burst = read.value("rate-limit-burst", _count, defaults.burst or int(rate * 2))
     return RouteLimits(

@@ -67,7 +67,7 @@ class RouteStates:
         made = self._states[key] = RouteState(
             route,
             limits,
-            f"{key.host}{key.path}".encode("utf-8", "replace"),
+            f"{key.host or '*'}{key.path}".encode("utf-8", "replace"),
             f"{route.service}.{route.namespace}:{route.port}".encode(),
             is_direct and (settings.direct_redirect if said is None else said),
         )

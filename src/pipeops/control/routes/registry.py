@@ -103,13 +103,20 @@ class RouteRegistry:
         routes, domains: the store.
         rule: what a cluster needs for a host that no domain of its own covers.
         now: Wall clock, seconds since 1970.
+        own_hosts: the control plane's own, for `HostOwnership`.
     """
 
     def __init__(
-        self, routes: Routes, domains: Domains, *, rule: HostRule, now: Callable[[], float]
+        self,
+        routes: Routes,
+        domains: Domains,
+        *,
+        rule: HostRule,
+        now: Callable[[], float],
+        own_hosts: Collection[str] = (),
     ) -> None:
-        self.table = RouteTable()
-        self.ownership = HostOwnership(rule)
+        self.ownership = HostOwnership(rule, own_hosts)
+        self.table = RouteTable(may_catch=self.ownership.may_catch)
         self.refusals = RefusalLog(now)
         self._routes = routes
         self._domains = domains
