@@ -301,7 +301,7 @@ class ControlPlane:
             forwards=self.forwards,
             credentials=self._credentials,
             certificates=self.certificates,
-            gateway=GatewayServices(self.routes, upkeep),
+            gateway=GatewayServices(self.routes, upkeep, insight=self.public.router.states),
         )
         with socket(AF_UNIX) as listening:
             # Requests that come before the application is there wait in the backlog.

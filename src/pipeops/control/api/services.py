@@ -13,6 +13,7 @@ from pipeops.control.certificates.orders import OrderStatus
 from pipeops.control.certificates.service import CertificateStatus
 from pipeops.control.forwards.ports import ForwardStatus
 from pipeops.control.routes.registry import RouteRegistry
+from pipeops.control.routes.route import Route
 from pipeops.control.routes.upkeep import RouteUpkeep
 from pipeops.control.store.forwards import Forward, WantedForward
 from pipeops.control.store.opening import Store
@@ -98,6 +99,22 @@ class CertificateKeeper(Protocol):
         """Order one at once."""
 
 
+class RouteTraffic(Protocol):
+    """What happened on a route; see `public.route_counters.RouteCounters`."""
+
+    active: int
+    requests: int
+    errors: int
+    refused: int
+
+
+class RouteInsight(Protocol):
+    """What the public gateway knows of routes."""
+
+    def counters(self, route: Route) -> RouteTraffic | None:
+        """What happened on one; None if nothing has."""
+
+
 async def always_ready() -> tuple[str, ...]:
     """Report nothing that would keep us from serving."""
     return ()
@@ -110,6 +127,7 @@ class GatewayServices:
     registry: RouteRegistry
     upkeep: RouteUpkeep
     places: SyncPlaces = field(default_factory=SyncPlaces)
+    insight: RouteInsight | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,6 +126,7 @@ class PublicRouter:
         way: chooses where a route's requests go.
         challenge: answers an ACME challenge (RFC 8555 section 8.3) by host and token, or None.
         live: requests under way, for the sweep over their deadlines.
+        states: what counts for each route, and what happened on it.
     """
 
     def __init__(
@@ -142,7 +143,7 @@ class PublicRouter:
         self._settings = settings
         self._now = now
         self._challenge = challenge
-        self._states = RouteStates(settings)
+        self.states = RouteStates(settings)
         self.live: set[RouteExchange] = set()
 
     def sweep(self, now: float) -> None:
@@ -174,6 +175,8 @@ class PublicRouter:
             return None
         context.state = state
         if not self._admit(request, client, memo, state, target):
+            if context.trouble is not None:
+                state.counters.refused += 1
             return None
         return self._start(request, client, memo, state, target)
 
@@ -217,7 +220,7 @@ class PublicRouter:
             if match(host, other) is not route:
                 raise UnusablePath("a path that servers understand in different ways")
         if route is not None:
-            return self._states.of(route)
+            return self.states.of(route)
         if self._routes.knows_host(host):
             _fail(client, context, Trouble.NO_PATH, 404, "no route covers the path")
         else:
@@ -271,7 +274,7 @@ class PublicRouter:
         if wait:
             _fail(client, context, Trouble.TOO_MANY_REQUESTS, 429, "rate limit", math.ceil(wait))
             return False
-        if state.active >= limits.max_concurrent or len(self.live) >= MAX_LIVE:
+        if state.counters.active >= limits.max_concurrent or len(self.live) >= MAX_LIVE:
             _fail(client, context, Trouble.BUSY, 503, "too many requests under way", 1)
             return False
         return True

@@ -14,6 +14,24 @@ def test_a_route_keeps_its_state_until_it_changes() -> None:
     assert len(states) == 1
 
 
+def test_what_was_counted_stays_while_cluster_host_and_path_do() -> None:
+    states = RouteStates(PublicSettings(routes=RouteDefaults(rate=1.0, burst=2)))
+    before = states.of(route("a.example.com"))
+    before.counters.requests = before.counters.active = 7
+    assert before.admit("1.1.1.1", 0.0) == 0.0
+    changed = route("a.example.com", service="new", annotations={"rate-limit-burst": "1"})
+    after = states.of(changed)
+    assert (after.counters.requests, after.limits.burst) == (7, 1)
+    before.counters.active -= 1  # a request that began before the change ends after it
+    assert after.counters.active == 6
+    assert after.admit("1.1.1.1", 0.0) == 0.0
+    assert after.admit("1.1.1.1", 0.0) > 0, "a change gives no client a new burst"
+    other = route("a.example.com", cluster="other")
+    assert states.counters(other) is None
+    assert states.of(other).counters.requests == 0
+    assert states.counters(changed) is None
+
+
 def test_a_client_address_has_a_burst_and_then_a_rate() -> None:
     state = RouteStates(PublicSettings(routes=RouteDefaults(rate=2.0, burst=3))).of(
         route("a.example.com")
@@ -30,15 +48,11 @@ def test_without_a_rate_nothing_is_counted() -> None:
     assert not any(state.admit("1.1.1.1", 0.0) for _ in range(1000))
 
 
-def test_addresses_and_routes_are_bounded(monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(module, "MAX_ADDRESSES", 5)
+def test_routes_are_bounded(monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(module, "MAX_ROUTES", 5)
     states = RouteStates(PublicSettings(routes=RouteDefaults(rate=1.0, burst=1)))
-    state = states.of(route("a.example.com"))
     for number in range(50):
-        state.admit(f"10.0.0.{number}", 0.0)
         states.of(route(f"h{number}.example.com"))
-    assert len(state._buckets) == 5
     assert len(states) == 5
 
 
