@@ -44,4 +44,6 @@ def _path(item: Json) -> str:
 
 
 def _status(item: Json) -> str:
-    return f"{item['status']}: {item['problem']}" if item["problem"] else str(item["status"])
+    if item["problem"]:
+        return f"{item['status']}: {item['problem']}"
+    return "; ".join((str(item["status"]), *item.get("warnings", ())))

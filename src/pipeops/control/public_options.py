@@ -7,7 +7,14 @@ from typing import Any, TypeVar
 
 import click
 
-from pipeops.control.public_settings import MIB, Address, Network, PublicSettings, RouteDefaults
+from pipeops.control.public_settings import (
+    MIB,
+    Address,
+    Network,
+    PublicSettings,
+    RouteCeilings,
+    RouteDefaults,
+)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -46,6 +53,8 @@ def _hosts(
 
 
 _DEFAULTS = RouteDefaults()
+_MOST = RouteCeilings()
+_CEILING = "Annotations of an Ingress cannot ask for more than this: "
 _SECONDS = click.FloatRange(0.1, 86_400)
 _OPTIONS = (
     click.option("--public-http", callback=_address, help="Public gateway: HOST:PORT for plain HTTP.  [default: off]"),
@@ -59,6 +68,12 @@ _OPTIONS = (
     click.option("--public-response-timeout", type=_SECONDS, default=_DEFAULTS.response_timeout, help="Seconds until an application begins to answer."),
     click.option("--public-idle-timeout", type=_SECONDS, default=_DEFAULTS.idle_timeout, help="Seconds without a byte of an answer."),
     click.option("--public-hsts-max-age", type=click.IntRange(0), default=0, help="Seconds of Strict-Transport-Security; 0 for none."),
+    click.option("--public-ceiling-body-mib", type=click.IntRange(0), default=0, help=f"{_CEILING}MiB of a request body; 0 for any."),
+    click.option("--public-ceiling-concurrent", type=click.IntRange(1), default=_MOST.max_concurrent, help=f"{_CEILING}requests of one route under way at once."),
+    click.option("--public-ceiling-rate-limit", type=click.FloatRange(0), default=0.0, help=f"{_CEILING}requests a second of one client address, and twice as many at once; 0 for any."),
+    click.option("--public-ceiling-response-timeout", type=_SECONDS, default=_MOST.response_timeout, help=f"{_CEILING}seconds until an application begins to answer."),
+    click.option("--public-ceiling-idle-timeout", type=_SECONDS, default=_MOST.idle_timeout, help=f"{_CEILING}seconds without a byte of an answer."),
+    click.option("--public-ceiling-websocket-idle-timeout", type=_SECONDS, default=_MOST.upgraded_idle_timeout, help=f"{_CEILING}seconds without a byte of a WebSocket."),
     click.option("--public-direct", type=click.Choice(["proxy", "redirect"]), default="proxy", help="What clients of public clusters get."),
     click.option("--public-direct-insecure", is_flag=True, help="Do not verify the certificates of clusters' load balancers."),
     click.option("--public-reserved-host", multiple=True, callback=_hosts, help="Host, or *.PARENT, that no route without a host answers, beside those of this control plane's own certificate; may be repeated."),
@@ -94,5 +109,13 @@ def public_settings(options: Mapping[str, Any]) -> PublicSettings:
             response_timeout=said["response_timeout"],
             idle_timeout=said["idle_timeout"],
             hsts_max_age=said["hsts_max_age"],
+        ),
+        ceilings=RouteCeilings(
+            max_body=said["ceiling_body_mib"] * MIB,
+            max_concurrent=said["ceiling_concurrent"],
+            rate=said["ceiling_rate_limit"],
+            response_timeout=said["ceiling_response_timeout"],
+            idle_timeout=said["ceiling_idle_timeout"],
+            upgraded_idle_timeout=said["ceiling_websocket_idle_timeout"],
         ),
     )

@@ -34,6 +34,21 @@ class RouteDefaults:
     hsts_max_age: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class RouteCeilings:
+    """What no route may exceed, whatever its annotations say; of the fields of RouteDefaults those that cost something.
+
+    0 means none for `max_body` and `rate`. A client address never has a larger burst than two seconds of the ceiling for `rate`.
+    """
+
+    max_body: int = 0
+    max_concurrent: int = 10_000
+    rate: float = 0.0
+    response_timeout: float = 3600.0
+    idle_timeout: float = 3600.0
+    upgraded_idle_timeout: float = 86_400.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicSettings:
     """Settings of the public gateway; without an address it is off.
@@ -62,6 +77,7 @@ class PublicSettings:
     reserved_hosts: tuple[str, ...] = ()
     access_log: bool = True
     routes: RouteDefaults = field(default_factory=RouteDefaults)
+    ceilings: RouteCeilings = field(default_factory=RouteCeilings)
 
     @property
     def enabled(self) -> bool:

@@ -17,6 +17,7 @@ def route(**more):
 def test_the_list_shows_service_and_state(pipeops, control, command):
     items = [
         route(),
+        route(path="/warned", warnings=["pipeops.io/idle-timeout: ignored"]),
         route(path="/x", path_type="Exact", status="offline", problem="no agent is connected"),
     ]
     control.on("GET", "/api/v1/routes", {"items": items, "next": None})
@@ -24,6 +25,7 @@ def test_the_list_shows_service_and_state(pipeops, control, command):
     assert code == 0
     assert "web.shop:80" in out
     assert "/ …" in out
+    assert "active; pipeops.io/idle-timeout: ignored" in " ".join(out.split())
     assert "offline: no agent is connected" in out
 
 

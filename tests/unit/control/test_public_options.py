@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeops.control.public_options import public_options, public_settings
-from pipeops.control.public_settings import PublicSettings
+from pipeops.control.public_settings import PublicSettings, RouteCeilings
 
 
 def settings(*arguments: str) -> PublicSettings | str:
@@ -34,13 +34,15 @@ def test_every_option_counts() -> None:
         "--public-trusted-proxy", "10.0.0.1/8", "--public-proxy-protocol", "192.0.2.1",
         "--public-max-body-mib", "5", "--public-max-concurrent", "7", "--public-rate-limit", "2.5", "--public-hsts-max-age", "60",
         "--public-response-timeout", "9", "--public-idle-timeout", "8", "--public-direct", "redirect", "--public-direct-insecure", "--public-reserved-host", "Ops.example.com",
-        "--public-direct-private",
+        "--public-direct-private", "--public-ceiling-body-mib", "9", "--public-ceiling-concurrent", "8", "--public-ceiling-rate-limit", "7",
+        "--public-ceiling-response-timeout", "6", "--public-ceiling-idle-timeout", "5", "--public-ceiling-websocket-idle-timeout", "4",
     )  # fmt: skip
     assert isinstance(made, PublicSettings)
     assert (made.http, made.https, made.https_port) == (("0.0.0.0", 80), ("::", 443), 8443)
     assert made.trusted_proxies == (ip_network("10.0.0.0/8"),)
     assert made.proxy_protocol == (ip_network("192.0.2.1"),)
     assert made.reserved_hosts == ("ops.example.com",)
+    assert made.ceilings == RouteCeilings(9 << 20, 8, 7.0, 6.0, 5.0, 4.0)
     routes = made.routes
     assert (routes.max_body, routes.max_concurrent, routes.rate) == (5 << 20, 7, 2.5)
     assert (routes.response_timeout, routes.idle_timeout, routes.hsts_max_age) == (9.0, 8.0, 60)

@@ -56,6 +56,8 @@ class RouteBody(BaseModel):
     status: str
     problem: str
     hint: str
+    warnings: list[str]
+    """Annotations that do not count as they are written: nonsense, or beyond an operator's ceiling."""
     traffic: TrafficBody | None
 
     @classmethod
@@ -89,6 +91,7 @@ class RouteBody(BaseModel):
             status=status,
             problem=problem,
             hint=hint,
+            warnings=list(insight.warnings(route)) if insight is not None else [],
             traffic=TrafficBody.of(insight, route),
         )
 

@@ -1,6 +1,6 @@
 """ApiServices: what the API needs from the rest of the control plane."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -113,6 +113,9 @@ class RouteInsight(Protocol):
 
     def counters(self, route: Route) -> RouteTraffic | None:
         """What happened on one; None if nothing has."""
+
+    def warnings(self, route: Route) -> Sequence[str]:
+        """Which annotations of one do not count as they are written, and why."""
 
 
 async def always_ready() -> tuple[str, ...]:

@@ -1,12 +1,16 @@
 """RouteStates: what counts for each route that was asked for: its limits, where it leads, what happened on it."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipeops.control.public.annotations import RouteLimits, read_limits
 from pipeops.control.public.route_counters import RouteCounters
 from pipeops.control.public_settings import PublicSettings
 from pipeops.control.routes.route import Route, RouteKey, RoutingMode
+from pipeops.runtime.logs import get_logger
+
+log = get_logger(__name__)
 
 MAX_ROUTES = 20_000  # with counters; the one asked for the longest ago goes
 
@@ -59,15 +63,24 @@ class RouteStates:
             return None
         return state.counters
 
+    def warnings(self, route: Route) -> Sequence[str]:
+        """Which of a route's annotations do not count as they are written."""
+        if not route.annotations:
+            return ()
+        return read_limits(route, self._settings.routes, self._settings.ceilings).warnings
+
     def _make(self, route: Route) -> RouteState:
         key, settings = route.key, self._settings
-        limits = read_limits(route, settings.routes)
+        label = f"{key.host or '*'}{key.path}"
+        limits = read_limits(route, settings.routes, settings.ceilings)
+        for warning in limits.warnings:
+            log.warning("annotation does not count as written", route=label, warning=warning)
         is_direct = route.mode is RoutingMode.DIRECT and bool(route.public_endpoint)
         said = limits.direct_redirect
         made = self._states[key] = RouteState(
             route,
             limits,
-            f"{key.host or '*'}{key.path}".encode("utf-8", "replace"),
+            label.encode("utf-8", "replace"),
             f"{route.service}.{route.namespace}:{route.port}".encode(),
             is_direct and (settings.direct_redirect if said is None else said),
             self.counters(route) or RouteCounters(),

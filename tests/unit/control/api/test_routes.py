@@ -50,6 +50,9 @@ async def test_routes_say_what_happened_on_them(services, store, connect, user):
         def counters(self, route):
             return counters if route.key.host == "a.io" else None
 
+        def warnings(self, route):
+            return ("too much",) if route.key.host == "b.io" else ()
+
     insight = replace(services.gateway, insight=Insight())
     user._transport.app.state.services = replace(services, gateway=insight)
     items = (await user.get("/api/v1/routes")).json()["items"]
@@ -57,6 +60,7 @@ async def test_routes_say_what_happened_on_them(services, store, connect, user):
         {"active": 0, "requests": 7, "errors": 2, "refused": 0},
         None,
     ]
+    assert [item["warnings"] for item in items] == [[], ["too much"]]
 
 
 async def test_a_long_list_comes_in_pages(store, connect, user):

@@ -1,8 +1,10 @@
 """What is counted for a route: requests of each client address, within bounds."""
 
+from structlog.testing import capture_logs
+
 from pipeops.control.public import route_state as module
 from pipeops.control.public.route_state import RouteStates
-from pipeops.control.public_settings import PublicSettings, RouteDefaults
+from pipeops.control.public_settings import PublicSettings, RouteCeilings, RouteDefaults
 from tests.support.public_gateway import route
 
 
@@ -65,3 +67,13 @@ def test_only_direct_routes_are_redirected_to_their_load_balancer() -> None:
     assert not plain.of(direct).redirects
     said = route("c.example.com", endpoint="203.0.113.1:443", annotations={"direct": "proxy"})
     assert not redirecting.of(said).redirects
+
+
+def test_annotations_that_do_not_count_as_written_are_said() -> None:
+    states = RouteStates(PublicSettings(ceilings=RouteCeilings(response_timeout=10)))
+    greedy = route("a.example.com", annotations={"response-timeout": "1h"})
+    with capture_logs() as records:
+        assert states.of(greedy).limits.response_timeout == 10
+    assert [record["route"] for record in records] == ["a.example.com/"]
+    assert states.warnings(greedy) == (records[0]["warning"],)
+    assert states.warnings(route("b.example.com")) == ()
