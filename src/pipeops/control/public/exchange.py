@@ -26,6 +26,7 @@ from pipeops.protocol.mux.waiting import WaitingBytes
 
 _FAILURE = re.compile(rb"(?i:\r\n" + FAILURE_HEADER + rb"):[ \t]*([a-z-]{1,40})\r\n")
 _UPGRADE, _CLOSE_DELIMITED = int(HeadFlag.UPGRADE), int(HeadFlag.CLOSE_DELIMITED)
+_CALLER_TIMES = int(HeadFlag.CALLER_TIMES)
 
 
 class _Status(msgspec.Struct):
@@ -65,6 +66,7 @@ class ServiceExchange(KubeExchange):
         self._bodiless = request.method == b"HEAD"
         self._upgrade = upgrade
         flags = _UPGRADE if upgrade else 0 if request.minor else _CLOSE_DELIMITED
+        flags |= _CALLER_TIMES  # the route's response timeout is what holds: RouteExchange
         length = request.body_length
         fixed = fixed_part(
             StreamKind.SERVICE_HTTP,

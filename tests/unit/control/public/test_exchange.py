@@ -51,7 +51,9 @@ def test_the_stream_head_names_service_and_request_and_nobody() -> None:
         b"",
     )
     assert head.http_head == b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
-    assert (head.request_id.hex(), head.body_length, head.flags) == ("0a" * 16, 0, 0)
+    assert (head.request_id.hex(), head.body_length, head.flags) == (
+        "0a" * 16, 0, HeadFlag.CALLER_TIMES,
+    )  # fmt: skip
     assert stream.local_finished
 
 
@@ -60,13 +62,13 @@ def test_a_body_of_unknown_length_and_an_upgrade_keep_the_stream_open() -> None:
     assert decode_head(stream.take()).body_length == UNKNOWN_LENGTH
     assert not stream.local_finished
     _, _, stream, _ = begin(upgrade=True)
-    assert decode_head(stream.take()).flags == HeadFlag.UPGRADE
+    assert decode_head(stream.take()).flags == HeadFlag.UPGRADE | HeadFlag.CALLER_TIMES
     assert not stream.local_finished
 
 
 def test_http_1_0_clients_get_no_chunks() -> None:
     _, _, stream, _ = begin(b"GET / HTTP/1.0\r\n")
-    assert decode_head(stream.take()).flags == HeadFlag.CLOSE_DELIMITED
+    assert decode_head(stream.take()).flags == HeadFlag.CLOSE_DELIMITED | HeadFlag.CALLER_TIMES
 
 
 @pytest.mark.parametrize("size", [1, 7, 9, 1000])
