@@ -22,8 +22,10 @@ from pipeops.control.public.target import Host, UnusableTarget, origin_form, rea
 from pipeops.control.public.trouble import Trouble
 from pipeops.control.public_settings import PublicSettings
 from pipeops.control.routes.route import Route, RouteKey
+from pipeops.control.sessions.registry import DEFAULT_WAITING
 from pipeops.http1.head import HeaderBlock
 from pipeops.protocol.exchange.status import Hop
+from pipeops.protocol.mux.waiting import WaitingBytes
 
 CHALLENGE = "/.well-known/acme-challenge/"
 WITHDRAWN_TIME = 30.0  # seconds that requests go on without their route: it may be about to come back (threats.md S-12)
@@ -125,6 +127,7 @@ class PublicRouter:
     Args:
         way: chooses where a route's requests go.
         challenge: answers an ACME challenge (RFC 8555 section 8.3) by host and token, or None.
+        waiting: what the whole process keeps for slow clients, agents and Services; beyond its limit nothing new is begun.
         live: requests under way, for the sweep over their deadlines.
         states: what counts for each route, and what happened on it.
     """
@@ -137,6 +140,7 @@ class PublicRouter:
         settings: PublicSettings,
         now: Callable[[], float],
         challenge: Callable[[str, str], bytes | None] | None = None,
+        waiting: WaitingBytes | None = None,
     ) -> None:
         self._routes = routes
         self._way = way
@@ -145,6 +149,7 @@ class PublicRouter:
         self._challenge = challenge
         self.states = RouteStates(settings)
         self.live: set[RouteExchange] = set()
+        self.waiting = waiting or WaitingBytes(DEFAULT_WAITING)
 
     def sweep(self, now: float) -> None:
         """End what has not moved for too long, and what goes on although its route is gone."""
@@ -273,6 +278,10 @@ class PublicRouter:
         wait = state.admit(memo.address, request.started) if limits.rate else 0.0
         if wait:
             _fail(client, context, Trouble.TOO_MANY_REQUESTS, 429, "rate limit", math.ceil(wait))
+            return False
+        if self.waiting.exceeded:
+            message = "too much is kept for slow clients"
+            _fail(client, context, Trouble.BUSY, 503, message, 1)
             return False
         if state.counters.active >= limits.max_concurrent or len(self.live) >= MAX_LIVE:
             _fail(client, context, Trouble.BUSY, 503, "too many requests under way", 1)

@@ -31,11 +31,6 @@ class TunnelWay:
         assert isinstance(context, RequestContext)  # noqa: S101 - the router made it
         context.way = "tunnel"
         registry = self._registry
-        waiting = registry.waiting
-        if waiting.taken > waiting.limit:
-            context.trouble = Trouble.BUSY
-            guard.fail(503, "too much is kept for slow clients", Hop.CONTROL_PLANE)
-            return None
         instance = registry.pick(state.route.cluster.encode())
         lane = instance.best_lane(request.started) if instance is not None else None
         session = lane.link.session if lane is not None else None
@@ -53,7 +48,7 @@ class TunnelWay:
         def on_failure(word: str) -> None:
             context.trouble = of_failure(word)
 
-        exchange = ServiceExchange(guard, lane.take_end, waiting, on_failure)
+        exchange = ServiceExchange(guard, lane.take_end, registry.waiting, on_failure)
         try:
             stream = session.open(exchange)
         except (StreamLimitReached, SessionClosed) as error:
