@@ -301,7 +301,12 @@ class ControlPlane:
             forwards=self.forwards,
             credentials=self._credentials,
             certificates=self.certificates,
-            gateway=GatewayServices(self.routes, upkeep, insight=self.public.router.states),
+            gateway=GatewayServices(
+                self.routes,
+                upkeep,
+                insight=self.public.router.states,
+                dns=self._settings.public.dns,
+            ),
         )
         with socket(AF_UNIX) as listening:
             # Requests that come before the application is there wait in the backlog.

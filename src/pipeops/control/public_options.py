@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
 import click
@@ -11,6 +11,7 @@ from pipeops.control.public_settings import (
     MIB,
     Address,
     Network,
+    PublicDns,
     PublicSettings,
     RouteCeilings,
     RouteDefaults,
@@ -52,6 +53,22 @@ def _hosts(
     return tuple(value.lower().removesuffix(".") for value in values)
 
 
+def _dns_targets(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    addresses, names = [], []
+    for value in values:
+        try:
+            addresses.append(str(ip_address(value.strip("[]"))))
+        except ValueError:
+            names.append(value.lower().removesuffix("."))
+    if len(names) > 1 or (names and addresses):
+        raise click.BadParameter("expected addresses, or one name: a CNAME stands alone")
+    if any(_HOST.fullmatch(name) is None or name.startswith("*") for name in names):
+        raise click.BadParameter(f"expected an address or a name without a port: {names[0]!r}")
+    return (*addresses, *names)
+
+
 _DEFAULTS = RouteDefaults()
 _MOST = RouteCeilings()
 _CEILING = "Annotations of an Ingress cannot ask for more than this: "
@@ -74,6 +91,8 @@ _OPTIONS = (
     click.option("--public-ceiling-response-timeout", type=_SECONDS, default=_MOST.response_timeout, help=f"{_CEILING}seconds until an application begins to answer."),
     click.option("--public-ceiling-idle-timeout", type=_SECONDS, default=_MOST.idle_timeout, help=f"{_CEILING}seconds without a byte of an answer."),
     click.option("--public-ceiling-websocket-idle-timeout", type=_SECONDS, default=_MOST.upgraded_idle_timeout, help=f"{_CEILING}seconds without a byte of a WebSocket."),
+    click.option("--public-dns-target", multiple=True, callback=_dns_targets, help="Address under which clients reach the public gateway, or its name, for `pipeops routes dns`; addresses may be repeated.  [default: not known]"),
+    click.option("--public-dns-ttl", type=click.IntRange(1, 604_800), default=300, help="Seconds that such records may be kept."),
     click.option("--public-direct", type=click.Choice(["proxy", "redirect"]), default="proxy", help="What clients of public clusters get."),
     click.option("--public-direct-insecure", is_flag=True, help="Do not verify the certificates of clusters' load balancers."),
     click.option("--public-reserved-host", multiple=True, callback=_hosts, help="Host, or *.PARENT, that no route without a host answers, beside those of this control plane's own certificate; may be repeated."),
@@ -110,6 +129,7 @@ def public_settings(options: Mapping[str, Any]) -> PublicSettings:
             idle_timeout=said["idle_timeout"],
             hsts_max_age=said["hsts_max_age"],
         ),
+        dns=PublicDns(said["dns_target"], said["dns_ttl"], said["direct_private"]),
         ceilings=RouteCeilings(
             max_body=said["ceiling_body_mib"] * MIB,
             max_concurrent=said["ceiling_concurrent"],

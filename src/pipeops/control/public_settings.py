@@ -49,6 +49,21 @@ class RouteCeilings:
     upgraded_idle_timeout: float = 86_400.0
 
 
+@dataclass(frozen=True, slots=True)
+class PublicDns:
+    """Where clients reach the gateway, for whoever keeps the hosts' DNS records.
+
+    Attributes:
+        targets: IPv4 and IPv6 addresses, or one name; empty: not known.
+        ttl: seconds.
+        private: addresses of load balancers that are not global count too.
+    """
+
+    targets: tuple[str, ...] = ()
+    ttl: int = 300
+    private: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicSettings:
     """Settings of the public gateway; without an address it is off.
@@ -78,6 +93,7 @@ class PublicSettings:
     access_log: bool = True
     routes: RouteDefaults = field(default_factory=RouteDefaults)
     ceilings: RouteCeilings = field(default_factory=RouteCeilings)
+    dns: PublicDns = field(default_factory=PublicDns)
 
     @property
     def enabled(self) -> bool:

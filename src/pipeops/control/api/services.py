@@ -12,6 +12,7 @@ from pipeops.control.certificates.certificate import Source
 from pipeops.control.certificates.orders import OrderStatus
 from pipeops.control.certificates.service import CertificateStatus
 from pipeops.control.forwards.ports import ForwardStatus
+from pipeops.control.public_settings import PublicDns
 from pipeops.control.routes.registry import RouteRegistry
 from pipeops.control.routes.route import Route
 from pipeops.control.routes.upkeep import RouteUpkeep
@@ -131,6 +132,7 @@ class GatewayServices:
     upkeep: RouteUpkeep
     places: SyncPlaces = field(default_factory=SyncPlaces)
     insight: RouteInsight | None = None
+    dns: PublicDns = field(default_factory=PublicDns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
