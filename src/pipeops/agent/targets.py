@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pipeops.protocol.exchange.service_failure import ServiceFailure
 
@@ -38,9 +38,8 @@ class TargetRefused(Exception):
         self.failure = failure
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceTarget:
-    """A port of a Service."""
+class ServiceTarget(NamedTuple):
+    """A port of a Service. A tuple: what is hashed several times a request is to be hashed in C."""
 
     name: str
     namespace: str
@@ -50,8 +49,7 @@ class ServiceTarget:
         return f"{self.name}.{self.namespace}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """Where to connect: an address that was checked, never a name."""
 
     host: str

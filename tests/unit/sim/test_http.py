@@ -130,7 +130,7 @@ def test_flags_and_headers_are_read() -> None:
     assert request.header_values("x") == ["1", "2"]
 
 
-async def test_who_writes_for_ever_leaves_the_loop_to_others_even_if_nothing_makes_it_wait() -> None:
+async def test_who_writes_for_ever_leaves_the_loop_to_others() -> None:
     duplex = Duplex(asyncio.StreamReader(), Writer())  # type: ignore[arg-type]
 
     async def write_for_ever() -> None:

@@ -120,11 +120,16 @@ class UpstreamPool:
         self, exchange: Exchange, request: bytes, elsewhere: "Elsewhere | None" = None
     ) -> None:
         """Send a request on a free connection, or dial one for it."""
+        if not self.reuse(exchange, request):
+            self.dial(exchange, request, elsewhere)
+
+    def reuse(self, exchange: Exchange, request: bytes) -> bool:
+        """Send a request on a free connection; False if there is none."""
         idle = self._idle
         while idle:
             if idle.pop().take(exchange, request):
-                return
-        self.dial(exchange, request, elsewhere)
+                return True
+        return False
 
     def dial(
         self, exchange: Exchange, request: bytes, elsewhere: "Elsewhere | None" = None

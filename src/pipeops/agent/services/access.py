@@ -1,11 +1,15 @@
 """ServiceAccess: which Services may be reached through the tunnel; unless the cluster offers one, it may not."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
 
 from pipeops.agent.policy.guard import KUBERNETES, PolicyGuard, PolicyRefused
 from pipeops.agent.policy.rules import Patterns
 from pipeops.agent.targets import NoSystemServices, ServiceTarget, TargetRefused
+
+MAX_REMEMBERED: Final = 1024  # targets and what a list says of them
 
 
 @dataclass(slots=True)
@@ -35,19 +39,25 @@ class AllowedServices:
         """`listed` as `service_list` read it."""
         # A namespace that is spelt out is meant, one that a `*` happens to cover is not.
         spelt = [text for text in listed if "*" not in text.partition("/")[0]]
-        self._all = Patterns(listed or ["/"])
-        self._spelt = Patterns(spelt or ["/"])
+        self._all = _remembering(Patterns(listed or ["/"]))
+        self._spelt = _remembering(Patterns(spelt or ["/"]))
 
     def __contains__(self, target: ServiceTarget) -> bool:
-        return self._all.match(_written(target))
+        return self._all(target)
 
     def spells_out(self, target: ServiceTarget) -> bool:
         """Whether an entry that names the namespace in full covers it."""
-        return self._spelt.match(_written(target))
+        return self._spelt(target)
 
 
-def _written(target: ServiceTarget) -> str:
-    return f"{target.namespace}/{target.name}:{target.port}"
+def _remembering(patterns: Patterns) -> Callable[[ServiceTarget], bool]:
+    """Whether a target is in the list; the list stays as it is, and is asked once a request."""
+
+    @lru_cache(maxsize=MAX_REMEMBERED)
+    def listed(target: ServiceTarget) -> bool:
+        return patterns.match(f"{target.namespace}/{target.name}:{target.port}")
+
+    return listed
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeops.agent.services.api_server import ApiServerAddresses, Reader
 from pipeops.agent.services.objects import (
@@ -31,8 +31,7 @@ MAX_KNOWN: Final = 512
 MAX_ENDPOINTS: Final = 64  # of one port; more do not spread the load of one agent any better
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A Service's port.
 
     Attributes:

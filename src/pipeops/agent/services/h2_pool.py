@@ -46,11 +46,16 @@ class H2Pool:
 
     def send(self, exchange: Exchange, request: bytes, elsewhere: Elsewhere | None = None) -> None:
         """Connections: on a connection with room, else once there is one."""
+        if not self.reuse(exchange, request):
+            self.dial(exchange, request, elsewhere)
+
+    def reuse(self, exchange: Exchange, request: bytes) -> bool:
+        """Connections: on a connection with room."""
         for connection in self._live:
             if connection.has_room:
                 connection.take(cast(ServiceExchange, exchange))
-                return
-        self.dial(exchange, request, elsewhere)
+                return True
+        return False
 
     def dial(self, exchange: Exchange, request: bytes, elsewhere: Elsewhere | None = None) -> None:
         """Connections: once there is another connection, or room on one."""

@@ -16,6 +16,9 @@ class Connections(Protocol):
     def send(self, exchange: Exchange, request: bytes, elsewhere: Elsewhere | None = None) -> None:
         """Send a request on a connection that is there, or dial one."""
 
+    def reuse(self, exchange: Exchange, request: bytes) -> bool:
+        """Send a request on a connection that is there; False if there is none."""
+
     def dial(self, exchange: Exchange, request: bytes, elsewhere: Elsewhere | None = None) -> None:
         """Send a request on a new connection."""
 

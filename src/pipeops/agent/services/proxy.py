@@ -16,6 +16,7 @@ from pipeops.protocol.exchange.service_failure import ServiceFailure
 from pipeops.protocol.exchange.status import Hop
 
 MAX_DEADLINE = 24 * 3600.0  # seconds; longer ones are cut
+MAX_NAMED = 512  # targets that have been read, and are well-formed
 
 
 class ServiceHttpProxy:
@@ -28,20 +29,16 @@ class ServiceHttpProxy:
         self._routes = routes
         self._call_later = call_later
         self._reader = RequestReader()
+        self._named: dict[bytes, ServiceTarget] = {}
 
     def start(
         self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
     ) -> None:
         """StreamHandler: check, then connect."""
-        named = read_service(head.target.decode("latin-1"))
-        if named is None:
-            _fail(failure, ServiceFailure.BAD_REQUEST, "the target is no name.namespace:port")
-            return
-        target = ServiceTarget(*named)
         try:
-            check_names(target)
+            target = self._named.get(head.target) or self._read_target(head.target)
             self._routes.check(target)
-            request = self._reader.read(head, host=self._routes.host(target))
+            request = self._reader.read(head, self._routes.host(target), failure.request_id)
         except TargetRefused as refusal:
             reason = ServiceFailure.BAD_REQUEST if refusal.status == 400 else ServiceFailure.REFUSED
             _fail(failure, reason, str(refusal))
@@ -63,6 +60,22 @@ class ServiceHttpProxy:
             seconds = min(head.deadline_ms / 1000, MAX_DEADLINE)
             timer = self._call_later(seconds, _out_of_time, weakref.ref(exchange), seconds)
         self._routes.carry(exchange, timer, bytes(body), fin=fin)
+
+    def _read_target(self, text: bytes) -> ServiceTarget:
+        """The target of a stream head, for the first time.
+
+        Raises:
+            TargetRefused: it is none.
+        """
+        named = read_service(text.decode("latin-1"))
+        if named is None:
+            raise TargetRefused("the target is no name.namespace:port", 400)
+        target = ServiceTarget(*named)
+        check_names(target)
+        if len(self._named) >= MAX_NAMED:
+            self._named.pop(next(iter(self._named)))
+        self._named[text] = target
+        return target
 
 
 def _out_of_time(reference: "weakref.ref[ServiceExchange]", seconds: float) -> None:

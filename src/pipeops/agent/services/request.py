@@ -100,8 +100,8 @@ class RequestReader:
     def __init__(self) -> None:
         self._known: dict[bytes, RequestFields] = {}
 
-    def read(self, head: StreamHead, *, host: bytes) -> ServiceRequest:
-        """Read one; `host` is for those that name none.
+    def read(self, head: StreamHead, host: bytes, request_id: bytes) -> ServiceRequest:
+        """Read one; `host` is for those that name none, `request_id` the head's in hexadecimal.
 
         The path goes on untouched: what dots in it mean is the Service's business, since the server is fixed.
 
@@ -121,7 +121,6 @@ class RequestReader:
         if (head.flags & _UPGRADE != 0) is not fields.upgrade:
             raise HeadError(400, "an upgrade must be named in head and header")
         length = -1 if head.body_length == UNKNOWN_LENGTH else head.body_length
-        request_id = head.request_id.hex().encode()
         return ServiceRequest(method, target, fields.host or host, fields, length, request_id)
 
     def _keep(self, block: bytes, fields: RequestFields) -> RequestFields:

@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Final
 
 from pipeops.agent.proxy.pool import Address, PoolLimits, Waiting
@@ -80,7 +81,7 @@ class ServiceRoutes:
 
     def host(self, target: ServiceTarget) -> bytes:
         """Host for requests that name none."""
-        return f"{target.name}.{target.namespace}.svc.{self.wire.domain}:{target.port}".encode()
+        return _host(target, self.wire.domain)
 
     def carry(
         self,
@@ -91,13 +92,39 @@ class ServiceRoutes:
         fin: bool,
     ) -> None:
         """Send a request of our own control plane; `body` is what has come of its body."""
+        exchange.begin(self, timer)
+        if not body and (not fin or not exchange.body_left) and self._reuse(exchange):
+            return
         way = ServiceRoute(self, exchange.target)
-        exchange.begin(way, timer)
         waiting = Waiting(exchange, b"")
         exchange.stream.sink = waiting
         if body or (fin and exchange.body_left):
             waiting.on_data(memoryview(body), fin)
         way.start(waiting)
+
+    def again(self, exchange: ServiceExchange) -> None:
+        """Way: on a new connection, which is not closing already."""
+        ServiceRoute(self, exchange.target).dial(exchange, b"")
+
+    def _reuse(self, exchange: ServiceExchange) -> bool:
+        """Send a request on a connection that is there, as most are; False: the long way."""
+        directory, target = self.directory, exchange.target
+        found = directory.known(target) if directory is not None else None
+        fields = exchange.request.fields
+        if found is None or found.speech.http2 or fields.grpc or fields.upgrade or self._down:
+            return False
+        endpoints, speech, verify = found
+        turn = self._turn + 1
+        name = ""
+        if speech.tls:
+            name = _tls_name(target)
+        else:
+            verify = False
+        pool = self._pools.get((endpoints[turn % len(endpoints)], speech, name, verify))
+        if pool is None or not pool.reuse(exchange, exchange.request.http1()):
+            return False
+        self._turn = turn
+        return True
 
     # -- addresses -------------------------------------------------------------------------
 
@@ -174,11 +201,20 @@ class ServiceRoutes:
                 pool.retire()
 
 
+@lru_cache(maxsize=MAX_POOLS)
+def _host(target: ServiceTarget, domain: str) -> bytes:
+    return f"{target.name}.{target.namespace}.svc.{domain}:{target.port}".encode()
+
+
+def _tls_name(target: ServiceTarget) -> str:
+    """What a Service's certificate is asked for."""
+    return f"{target.name}.{target.namespace}.svc"
+
+
 class ServiceRoute:
     """The way of one request to a Service: look up, then one address after the other until one takes it.
 
-    For the PipeOps dialect it is the `Pool` of an exchange, for the native one its `Way`; for both the `Elsewhere` of
-    what found no connection.
+    For the PipeOps dialect it is the `Pool` of an exchange; for both dialects the `Elsewhere` of what found no connection.
     """
 
     __slots__ = (
@@ -217,10 +253,6 @@ class ServiceRoute:
         """Pool: on a new connection."""
         self._fresh = True
         self.send(exchange, request)
-
-    def again(self, exchange: ServiceExchange) -> None:
-        """Way: on a new connection, which is not closing already."""
-        self.dial(exchange, b"")
 
     def start(self, waiting: Waiting) -> None:
         """Look up the Service, then connect; `waiting` keeps the body meanwhile."""
@@ -264,10 +296,10 @@ class ServiceRoute:
         if isinstance(exchange, ServiceExchange):
             request = exchange.request
             # gRPC is never anything else; a WebSocket over HTTP/2 (RFC 8441) is what no server expects unasked.
-            speech = replace(speech, http2=(speech.http2 or request.grpc) and not request.upgrade)
+            speech = Speech(speech.tls, (speech.http2 or request.grpc) and not request.upgrade)
         self._speech = speech
         if speech.tls and self._wanted is None:
-            self._name = f"{self._target.name}.{self._target.namespace}.svc"
+            self._name = _tls_name(self._target)
             self._verify = found.verify
         self._left = self._routes.ordered(found.endpoints)
         self._next(waiting)

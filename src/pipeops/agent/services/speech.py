@@ -1,13 +1,11 @@
 """Speech: which protocol a Service's port speaks, by its `appProtocol`, else its name, else its number."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _TLS_PORTS: Final = frozenset((443, 8443))
 
 
-@dataclass(frozen=True, slots=True)
-class Speech:
+class Speech(NamedTuple):
     """How to talk to a port.
 
     Attributes:

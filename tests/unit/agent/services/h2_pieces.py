@@ -41,7 +41,7 @@ class Asked:
             lambda _stream, _code, _hop, message: self.ends.append(message),
             lambda _id, code, _hop, message: self.reports.append((code, message)),
         )
-        request = RequestReader().read(head, host=b"web")
+        request = RequestReader().read(head, b"web", head.request_id.hex().encode())
         self.exchange = ServiceExchange(failure, head, ServiceTarget("web", "shop", 80), request)
         self.exchange.begin(self.way, None)
 

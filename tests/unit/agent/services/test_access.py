@@ -43,8 +43,8 @@ def test_nothing_may_be_reached_that_nothing_offers() -> None:
 def test_a_port_is_offered_and_not_its_neighbours() -> None:
     rule = access(WEB)
     assert permits(rule, WEB)
-    assert not permits(rule, replace(WEB, port=81))
-    assert not permits(rule, replace(WEB, namespace="other"))
+    assert not permits(rule, WEB._replace(port=81))
+    assert not permits(rule, WEB._replace(namespace="other"))
 
 
 def test_what_is_withdrawn_is_refused_at_once() -> None:
@@ -75,7 +75,7 @@ def test_the_kubernetes_api_is_no_service_whatever_is_listed() -> None:
     everything = access(API, allow=("default/kubernetes:443",))
     for rule in (everything, replace(everything, open=True)):
         assert not permits(rule, API)
-        assert not permits(rule, replace(API, port=6443))
+        assert not permits(rule, API._replace(port=6443))
 
 
 def test_raw_streams_may_have_it_where_it_is_listed() -> None:

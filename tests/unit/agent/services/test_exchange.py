@@ -54,7 +54,7 @@ class Made:
         )
         target = ServiceTarget("web", "shop", 80)
         self.exchange = ServiceExchange(
-            failure, head, target, RequestReader().read(head, host=b"w")
+            failure, head, target, RequestReader().read(head, b"w", head.request_id.hex().encode())
         )
         self.way, self.timer = Way(), Timer()
         self.exchange.begin(self.way, self.timer)  # type: ignore[arg-type]

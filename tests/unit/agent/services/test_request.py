@@ -13,7 +13,7 @@ def read(http_head: bytes, *, length: int = 0, flags: int = 0) -> ServiceRequest
     head = StreamHead(
         StreamKind.SERVICE_HTTP, flags, 0, length, bytes(16), b"web.shop:80", b"", http_head
     )
-    return RequestReader().read(head, host=b"web.shop.svc:80")
+    return RequestReader().read(head, b"web.shop.svc:80", head.request_id.hex().encode())
 
 
 def test_the_applications_own_credentials_and_host_pass() -> None:
@@ -159,7 +159,7 @@ def test_header_lines_are_read_once_and_what_is_kept_of_them_is_bounded() -> Non
     def fields(value: bytes, path: bytes = b"/") -> object:
         lines = b"GET " + path + b" HTTP/1.1\r\nhost: s\r\nx: " + value + b"\r\n\r\n"
         head = StreamHead(StreamKind.SERVICE_HTTP, 0, 0, 0, bytes(16), b"", b"", lines)
-        return reader.read(head, host=b"w").fields
+        return reader.read(head, b"w", b"00").fields
 
     first = fields(b"1")
     assert fields(b"1", b"/other") is first

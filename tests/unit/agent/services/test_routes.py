@@ -4,8 +4,11 @@ import ssl
 from typing import Any, ClassVar
 
 from pipeops.agent.services import routes as module
+from pipeops.agent.services.directory import Found
+from pipeops.agent.services.request import RequestFields, ServiceRequest
 from pipeops.agent.services.routes import ServiceRoutes
-from pipeops.agent.targets import ServiceTarget
+from pipeops.agent.services.speech import Speech
+from pipeops.agent.targets import Endpoint, ServiceTarget
 from pipeops.protocol.exchange.status import Hop
 from pipeops.runtime.tasks import OnError, TaskScope
 from tests.support.turns import turns
@@ -38,6 +41,7 @@ class Pool:
         self.address = address()
         self.limits = limits
         self.requests: list[tuple[str, bytes]] = []
+        self.free = 0
         self.body = b""
         self.retired = 0
         Pool.made.append(self)
@@ -45,6 +49,14 @@ class Pool:
     def send(self, exchange: Any, request: bytes, elsewhere: Any) -> None:
         self.requests.append(("send", request))
         exchange.sink = self
+
+    def reuse(self, exchange: Any, request: bytes) -> bool:
+        if not self.free:
+            return False
+        self.free -= 1
+        self.requests.append(("reuse", request))
+        exchange.sink = self
+        return True
 
     def dial(self, exchange: Any, request: bytes, elsewhere: Any) -> None:
         self.requests.append(("dial", request))
@@ -113,3 +125,88 @@ async def test_pools_are_bounded(monkeypatch) -> None:
             made.to(ServiceTarget("web", "shop", port), tls=False).send(Exchange(), b"x")  # type: ignore[arg-type]
             await turns()
         assert [pool.retired for pool in Pool.made] == [1, 0]
+
+
+class Native(Exchange):
+    """A request of our own control plane."""
+
+    def __init__(self, target: ServiceTarget, *, length: int = 0, upgrade: bool = False) -> None:
+        super().__init__()
+        self.target = target
+        fields = RequestFields(b"web", [], b"", upgrade, False, False)
+        self.request = ServiceRequest(b"GET", b"/", b"web", fields, length, b"00")
+        self.body_left = length
+        self.upgrade = upgrade
+
+    def begin(self, way: Any, timer: Any) -> None:
+        self.way = way
+
+
+class Directory:
+    """Knows two addresses of every Service."""
+
+    def known(self, target: ServiceTarget) -> Found:
+        return Found((Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80)), Speech())
+
+
+def native(scope: TaskScope, monkeypatch) -> tuple[ServiceRoutes, list[Pool]]:
+    """With both addresses' pools made, each with a free connection."""
+    made = routes(scope, monkeypatch)
+    made.directory = Directory()  # type: ignore[assignment]
+    for _ in range(2):
+        made.carry(Native(WEB), None, b"", fin=True)  # type: ignore[arg-type]
+    for pool in Pool.made:
+        pool.free = 2
+        pool.requests.clear()
+    return made, sorted(Pool.made, key=lambda pool: pool.address.host)
+
+
+WEB = ServiceTarget("web", "shop", 80)
+
+
+async def test_addresses_take_turns_on_connections_that_are_free(monkeypatch) -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        made, (one, two) = native(scope, monkeypatch)
+        for _ in range(4):
+            made.carry(Native(WEB), None, b"", fin=True)  # type: ignore[arg-type]
+        words = [[word for word, _ in pool.requests] for pool in (one, two)]
+        assert words == [["reuse", "reuse"]] * 2
+
+
+async def test_without_a_free_connection_addresses_still_take_turns(monkeypatch) -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        made, (one, two) = native(scope, monkeypatch)
+        one.free = two.free = 0
+        for _ in range(4):
+            made.carry(Native(WEB), None, b"", fin=True)  # type: ignore[arg-type]
+        words = [[word for word, _ in pool.requests] for pool in (one, two)]
+        assert words == [["send", "send"]] * 2
+
+
+async def test_an_address_that_is_down_is_not_asked_for_its_free_connections(monkeypatch) -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        made, (one, two) = native(scope, monkeypatch)
+        made.is_down(Endpoint("10.0.0.1", 80))
+        for _ in range(4):
+            made.carry(Native(WEB), None, b"", fin=True)  # type: ignore[arg-type]
+        assert one.requests == []
+        assert len(two.requests) == 4
+
+
+async def test_bodies_and_upgrades_take_the_long_way(monkeypatch) -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        made, pools = native(scope, monkeypatch)
+        made.carry(Native(WEB, length=4), None, b"body", fin=True)  # type: ignore[arg-type]
+        made.carry(Native(WEB, upgrade=True), None, b"", fin=False)  # type: ignore[arg-type]
+        requests = sorted(word for pool in pools for word, _ in pool.requests)
+        assert requests == ["dial", "send"]
+        assert b"".join(pool.body for pool in pools) == b"body"
+
+
+async def test_a_request_that_is_repeated_gets_a_connection_of_its_own(monkeypatch) -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        made, pools = native(scope, monkeypatch)
+        exchange = Native(WEB)
+        made.carry(exchange, None, b"", fin=True)  # type: ignore[arg-type]
+        exchange.way.again(exchange)
+        assert sorted(word for pool in pools for word, _ in pool.requests) == ["dial", "reuse"]
