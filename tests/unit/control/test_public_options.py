@@ -66,6 +66,11 @@ def test_the_gateway_is_known_by_addresses_or_by_one_name() -> None:
     made = settings("--public-dns-target", "Gateway.Example.com.")
     assert isinstance(made, PublicSettings)
     assert made.dns.targets == ("gateway.example.com",)
-    for wrong in (("a.example.com", "b.example.com"), ("192.0.2.1", "a.example.com"), ("a:443",), ("*.a.com",)):
+    for wrong in (
+        ("a.example.com", "b.example.com"),
+        ("192.0.2.1", "a.example.com"),
+        ("a:443",),
+        ("*.a.com",),
+    ):
         arguments = [part for value in wrong for part in ("--public-dns-target", value)]
         assert "Error" in str(settings(*arguments))

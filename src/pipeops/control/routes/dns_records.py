@@ -50,9 +50,7 @@ def records_of(hosts: Mapping[str, Sequence[Route]], dns: PublicDns) -> list[Dns
         hosts: served routes by host, never an empty list; those without a host have no name, and no record.
         dns: where the gateway is.
     """
-    return [
-        record for host in sorted(hosts) if host for record in _of_host(host, hosts[host], dns)
-    ]
+    return [record for host in sorted(hosts) if host for record in _of_host(host, hosts[host], dns)]
 
 
 def _of_host(host: str, routes: Sequence[Route], dns: PublicDns) -> Iterator[DnsRecord]:
@@ -76,7 +74,7 @@ def _of_host(host: str, routes: Sequence[Route], dns: PublicDns) -> Iterator[Dns
         yield DnsRecord(host, cluster, None, None, dns.ttl, TUNNEL, unknown)
 
 
-def _record(  # noqa: PLR0913 - the fields of a record
+def _record(
     host: str, cluster: str, target: str, dns: PublicDns, mode: RoutingMode, why: str
 ) -> DnsRecord:
     return DnsRecord(host, cluster, type_of(target), target, dns.ttl, mode, why)
