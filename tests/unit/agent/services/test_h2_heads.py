@@ -19,7 +19,9 @@ OK = (b":status", b"200")
 
 def fields(http_head: bytes, length: int = 0) -> list[tuple[bytes, bytes]]:
     head = StreamHead(StreamKind.SERVICE_HTTP, 0, 0, length, bytes(16), b"", b"", http_head)
-    return request_fields(RequestReader().read(head, b"web", head.request_id.hex().encode()), tls=False)
+    return request_fields(
+        RequestReader().read(head, b"web", head.request_id.hex().encode()), tls=False
+    )
 
 
 def answer(*given: tuple[bytes, bytes], **how: bool) -> Any:
