@@ -64,7 +64,8 @@ class PublicClient(Client, Protocol):
         """Send a whole answer that the gateway itself made."""
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: that would make each of these cost three times as much, once per request.
+@dataclass(slots=True)
 class Forwarded:
     """A request as it goes on.
 

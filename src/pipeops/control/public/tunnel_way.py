@@ -8,7 +8,7 @@ from pipeops.control.public.exchange import ServiceExchange
 from pipeops.control.public.exchange_guard import RouteExchange
 from pipeops.control.public.route_state import RouteState
 from pipeops.control.public.router import Forwarded
-from pipeops.control.public.trouble import Trouble, of_failure
+from pipeops.control.public.trouble import Trouble
 from pipeops.control.public.upstream.raw_way import RawWay
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.protocol.errors import SessionClosed, StreamLimitReached
@@ -44,11 +44,7 @@ class TunnelWay:
             return None
         if not instance.native:
             return self.raw.open_on(lane, forwarded, state, guard)
-
-        def on_failure(word: str) -> None:
-            context.trouble = of_failure(word)
-
-        exchange = ServiceExchange(guard, lane.take_end, registry.waiting, on_failure)
+        exchange = ServiceExchange(guard, lane.take_end, registry.waiting, context)
         try:
             stream = session.open(exchange)
         except (StreamLimitReached, SessionClosed) as error:
