@@ -153,7 +153,7 @@ class Path:
             ready=lambda: None,
         )
         self.log = log
-        edge = Listener(router, log, now=loop.time)
+        edge = self.edge = Listener(router, log, now=loop.time)
         self.clients = [ClientConnection(edge) for _ in range(CLIENTS)]
         self.upstream = [UpstreamConnection(pool) for _ in range(CLIENTS)]
         self.written = []
@@ -198,6 +198,7 @@ class Path:
         for session, batch in zip(self.control, batches, strict=True):
             if batch:
                 session.receive_data(memoryview(batch)[14:], now=0.0)
+        self.edge.answers.flush()
         done = clock()
         self.spent["edge"] += sent - began + done - answered
         self.spent["agent"] += answered - sent

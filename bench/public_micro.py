@@ -94,7 +94,7 @@ class Path:
             challenge=lambda _host, _token: None,
         )
         self.log = log
-        edge = PublicListener(router, log, scope, now=loop.time)
+        edge = self.edge = PublicListener(router, log, scope, now=loop.time)
         self.clients = [PublicConnection(edge, sni="shop.example.com") for _ in range(CLIENTS)]
         pools = [services.pool(endpoint, Speech()) for endpoint in found.endpoints]
         self.upstream = [UpstreamConnection(pools[n % 2]) for n in range(CLIENTS * 2)]
@@ -142,6 +142,7 @@ class Path:
         for session, batch in zip(self.control, batches, strict=True):
             if batch:
                 session.receive_data(memoryview(batch)[14:], now=0.0)
+        self.edge.answers.flush()
         done = clock()
         self.spent["edge"] += sent - began + done - answered
         self.spent["agent"] += answered - sent

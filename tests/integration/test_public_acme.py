@@ -68,6 +68,13 @@ def test_a_route_with_tls_is_served_under_its_own_certificate(
     status, answer = stack.request("POST", "/api/v1/gateway/routes/register", body, token=token)
     assert status == 200, answer
     assert stack.control is not None
+    # Long before the next look at what is due: the new route itself is what starts the order.
+    wait_until(
+        lambda: "certificate ordered" in stack.log("control").read_text(),
+        "an order",
+        timeout=8,
+        children=[stack.control],
+    )
     wait_until(
         lambda: shown(ports["https"], HOST) is not None,
         "a certificate",

@@ -22,7 +22,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> It
     options = (
         "--public-http", f"127.0.0.1:{ports['http']}", "--public-https", f"127.0.0.1:{ports['https']}",
         "--certificate-dir", str(directory / "pki"), "--default-certificate", "control", "--route-hosts", "first-come",
-        "--public-direct-private",
+        "--public-direct-private", "--public-dns-target", "198.51.100.1",
     )  # fmt: skip
     with Stack(directory, hosts=(HOST,), control_args=options) as made:
         yield made
@@ -83,6 +83,22 @@ def test_a_direct_route_leads_to_its_load_balancer(stack: Stack, ports: dict[str
                 assert client.recv(65536).endswith(b"direct")
     assert asked.startswith(b"GET /x HTTP/1.1\r\nhost: direct.example.com\r\n")
     assert b"\r\nx-forwarded-for: 127.0.0.1\r\n" in asked
+
+
+def test_the_records_of_its_hosts_are_told(stack: Stack) -> None:
+    token = stack.add_cluster("named").read_text().strip()
+    register(stack, token, hostname="tunnel.example.org")
+    register(
+        stack, token, hostname="direct.example.org", routing_mode="direct",
+        public_endpoint="lb.example.net:443",
+    )  # fmt: skip
+    path = "/api/v1/gateway/dns?cluster=named"
+    _, document = stack.request("GET", path, token=stack.admin_token)
+    assert [(one["name"], one["type"], one["value"], one["mode"]) for one in document["items"]] == [
+        ("direct.example.org", "CNAME", "lb.example.net", "direct"),
+        ("tunnel.example.org", "A", "198.51.100.1", "tunnel"),
+    ]
+    assert stack.request("GET", path, token=token)[0] == 401
 
 
 def _listens(port: int) -> bool:

@@ -22,6 +22,7 @@ from pipeops.control.routes.route import PathType, Route, RouteKey, RoutingMode
 from pipeops.control.routes.table import RouteTable
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.protocol.mux.session import Session
+from pipeops.protocol.mux.waiting import WaitingBytes
 from tests.support.certificates import Authority
 from tests.support.scripted_agent import ScriptedAgent, connect
 
@@ -51,6 +52,7 @@ class PublicBench:
     """The gateway, its routes and one agent; use as a context manager.
 
     Attributes:
+        waiting: what the gateway keeps in memory for slow ones, at most `max_waiting` before it refuses.
         table: add routes before or while it runs.
         challenges: ACME answers by host and token.
         agent: unless `behind` opened another tunnel.
@@ -62,15 +64,18 @@ class PublicBench:
         settings: PublicSettings | None = None,
         *,
         behind: Callable[[], AbstractAsyncContextManager[Session]] | None = None,
+        may_catch: Callable[[str, str], bool] = lambda _cluster, _host: True,
+        max_waiting: int = 64 << 20,
     ) -> None:
         authority = Authority(directory)
         self._behind = behind
+        self.waiting = WaitingBytes(max_waiting)
         names = ("app.example.com", "other.example.com", "localhost", "127.0.0.1")
         self._pair = authority.server("public", *names)
         self.ca_file = authority.ca_file
         loopback = ("127.0.0.1", 0)
         self._settings = replace(settings or PublicSettings(), http=loopback, https=loopback)
-        self.table = RouteTable()
+        self.table = RouteTable(may_catch=may_catch)
         self.challenges: dict[tuple[str, str], bytes] = {}
         self.log = io.StringIO()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -152,7 +157,7 @@ class PublicBench:
     async def _main(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
-        self.registry = SessionRegistry(now=loop.time)
+        self.registry = SessionRegistry(now=loop.time, waiting=self.waiting)
         self.gateway = PublicGateway(
             self._settings,
             self.table,

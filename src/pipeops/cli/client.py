@@ -112,12 +112,17 @@ class ApiClient:
 
     def routes(self, cluster: str | None = None) -> list[Json]:
         """Return the routes of the clusters that the token may reach, or of one of them."""
+        return self._pages("/api/v1/routes", cluster)
+
+    def dns_records(self, cluster: str | None = None) -> list[Json]:
+        """Return the DNS records that the hosts of these routes should have."""
+        return self._pages("/api/v1/gateway/dns", cluster)
+
+    def _pages(self, path: str, cluster: str | None) -> list[Json]:
         items: list[Json] = []
         query = {} if cluster is None else {"cluster": cluster}
         while True:
-            page = self._call(
-                "GET", "/api/v1/routes?" + urlencode(query) if query else "/api/v1/routes"
-            )
+            page = self._call("GET", f"{path}?{urlencode(query)}" if query else path)
             items += page["items"]
             if page["next"] is None:
                 return items

@@ -72,10 +72,16 @@ def list_domains(context: click.Context, form: Format = "table") -> None:
 @output_option
 @click.pass_context
 def allow(context: click.Context, cluster: str, domain: str, form: Format) -> None:
-    """Allow a cluster to use a domain and everything below it. Clusters that are not allowed lose what they have there."""
+    """Allow a cluster to use a domain and everything below it. Clusters that are not allowed lose what they have there.
+
+    '*' stands for rules without a host: they answer hosts that no route names.
+    """
     with current(context).api() as api:
         item = api.allow_domain(cluster, domain)
-    show_done(form, item, f"{item['domain']} and what is below it is for {cluster}")
+    what = f"{item['domain']} and what is below it is for"
+    if item["domain"] == "*":
+        what = "hosts that no route names are for"
+    show_done(form, item, f"{what} {cluster}")
 
 
 @domains.command()

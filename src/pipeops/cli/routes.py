@@ -1,12 +1,14 @@
 """`pipeops routes`: hosts and paths of the public gateway."""
 
+import sys
 from operator import itemgetter
 
 import click
 
 from pipeops.cli.client import Json
-from pipeops.cli.presenting import Cell, Format, output_option, show_list
+from pipeops.cli.presenting import Cell, Format, output_option, print_json, show_list
 from pipeops.cli.session import current
+from pipeops.cli.zone import dns_endpoint, zone_lines
 
 
 @click.group(invoke_without_command=True)
@@ -38,10 +40,42 @@ def list_routes(context: click.Context, cluster: str | None = None, form: Format
     )
 
 
+@routes.command()
+@click.option("--cluster", help="Only those of this cluster.")
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["zone", "json", "external-dns"]),
+    default="zone",
+    show_default=True,
+    help="Lines of a zone file, the API's records, or a DNSEndpoint for external-dns.",
+)
+@click.pass_context
+def dns(context: click.Context, cluster: str | None, form: str) -> None:
+    """Say which DNS records the hosts should have: to the gateway, or of public clusters to their load balancer."""
+    with current(context).api() as api:
+        records = api.dns_records(cluster)
+    if form == "json":
+        print_json(records)
+    elif form == "external-dns":
+        print(dns_endpoint(records))
+    else:
+        for line in zone_lines(records):
+            print(line)
+    unknown = sum(record["type"] is None for record in records)
+    if unknown:
+        print(f"of {unknown} hosts it is not known where they should lead", file=sys.stderr)
+    elif not records:
+        print("no host is served", file=sys.stderr)
+
+
 def _path(item: Json) -> str:
     marks = {"Exact": "", "Prefix": " …"}
     return f"{item['path']}{marks.get(item['path_type'], ' *')}"
 
 
 def _status(item: Json) -> str:
-    return f"{item['status']}: {item['problem']}" if item["problem"] else str(item["status"])
+    if item["problem"]:
+        return f"{item['status']}: {item['problem']}"
+    return "; ".join((str(item["status"]), *item.get("warnings", ())))

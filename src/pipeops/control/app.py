@@ -32,6 +32,7 @@ from pipeops.control.forwards.ports import ForwardPorts
 from pipeops.control.public.access_log import PublicAccessLog
 from pipeops.control.public.gateway import PublicGateway
 from pipeops.control.routes.dns_lookup import DnsLookup
+from pipeops.control.routes.own_hosts import own_hosts
 from pipeops.control.routes.ownership import HostRule
 from pipeops.control.routes.proofs import DomainProofs
 from pipeops.control.routes.registry import RouteRegistry
@@ -129,7 +130,9 @@ class ControlPlane:
             Sealer(key, PURPOSE),
             clock=clock,
             rng=Random(),  # noqa: S311 - spreads renewals, guards nothing
-            wanted_hosts=lambda: (one.key.host for one in self.routes.table if one.tls),
+            wanted_hosts=lambda: (
+                one.key.host for one in self.routes.table if one.tls and one.key.host
+            ),
         )
         self.registry = SessionRegistry(
             now=self._now, waiting=WaitingBytes(settings.max_waiting_mib << 20)
@@ -143,8 +146,13 @@ class ControlPlane:
             now=self._now,
         )
         self.routes = RouteRegistry(
-            store.routes, store.domains, rule=HostRule(settings.route_hosts), now=clock.wall
+            store.routes,
+            store.domains,
+            rule=HostRule(settings.route_hosts),
+            now=clock.wall,
+            own_hosts=own_hosts(settings),
         )
+        self.routes.subscribe(self.certificates.hosts_changed)
         timestamp = _Timestamp(clock.wall)
         public = settings.public
         self.public = PublicGateway(
@@ -293,7 +301,12 @@ class ControlPlane:
             forwards=self.forwards,
             credentials=self._credentials,
             certificates=self.certificates,
-            gateway=GatewayServices(self.routes, upkeep),
+            gateway=GatewayServices(
+                self.routes,
+                upkeep,
+                insight=self.public.router.states,
+                dns=self._settings.public.dns,
+            ),
         )
         with socket(AF_UNIX) as listening:
             # Requests that come before the application is there wait in the backlog.

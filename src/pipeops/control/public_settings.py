@@ -34,6 +34,36 @@ class RouteDefaults:
     hsts_max_age: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class RouteCeilings:
+    """What no route may exceed, whatever its annotations say; of the fields of RouteDefaults those that cost something.
+
+    0 means none for `max_body` and `rate`. A client address never has a larger burst than two seconds of the ceiling for `rate`.
+    """
+
+    max_body: int = 0
+    max_concurrent: int = 10_000
+    rate: float = 0.0
+    response_timeout: float = 3600.0
+    idle_timeout: float = 3600.0
+    upgraded_idle_timeout: float = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class PublicDns:
+    """Where clients reach the gateway, for whoever keeps the hosts' DNS records.
+
+    Attributes:
+        targets: IPv4 and IPv6 addresses, or one name; empty: not known.
+        ttl: seconds.
+        private: addresses of load balancers that are not global count too.
+    """
+
+    targets: tuple[str, ...] = ()
+    ttl: int = 300
+    private: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicSettings:
     """Settings of the public gateway; without an address it is off.
@@ -47,6 +77,7 @@ class PublicSettings:
         direct_redirect: clients of direct routes are sent to the cluster's load balancer (307) instead of being proxied there.
         direct_verify: certificates of load balancers are verified.
         direct_private: load balancers at addresses that are not global may be dialled.
+        reserved_hosts: hosts, and `*.parent`, that no route without a host answers, beside those that the control plane knows to be its own.
         access_log: write a line for each request.
     """
 
@@ -58,8 +89,11 @@ class PublicSettings:
     direct_redirect: bool = False
     direct_verify: bool = True
     direct_private: bool = False
+    reserved_hosts: tuple[str, ...] = ()
     access_log: bool = True
     routes: RouteDefaults = field(default_factory=RouteDefaults)
+    ceilings: RouteCeilings = field(default_factory=RouteCeilings)
+    dns: PublicDns = field(default_factory=PublicDns)
 
     @property
     def enabled(self) -> bool:

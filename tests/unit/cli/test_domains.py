@@ -39,6 +39,8 @@ def test_allowing_and_revoking(pipeops, control):
     control.on("POST", "/api/v1/clusters/prod/domains", GRANT, 201)
     assert "example.com" in pipeops("domains", "allow", "prod", "example.com")[1]
     assert control.requests[-1][2] == {"domain": "example.com"}
+    control.on("POST", "/api/v1/clusters/prod/domains", {**GRANT, "domain": "*"}, 201)
+    assert pipeops("domains", "allow", "prod", "*")[1] == "hosts that no route names are for prod\n"
     path = "/api/v1/clusters/prod/domains/example%2Ecom"
     control.on("DELETE", path, None, 204)
     assert pipeops("domains", "revoke", "prod", "example.com")[0] == 0

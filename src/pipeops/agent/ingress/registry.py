@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final, Protocol
 
@@ -20,6 +21,9 @@ from pipeops.agent.ingress.bodies import (
 from pipeops.agent.ingress.routes import RouteSpec
 from pipeops.agent.observed.routes import RoutesObserved
 from pipeops.agent.seed.http_client import HttpAnswer, shown
+from pipeops.runtime.logs import get_logger
+
+log = get_logger(__name__)
 
 ATTEMPTS: Final = 3
 _FIRST_DELAY: Final = 1.0
@@ -28,6 +32,8 @@ _LONGEST_SYNC: Final = 10.0
 #: A registry that asks for more is left alone by whoever calls, not waited for here.
 _LONGEST_ASKED: Final = 30.0
 _MAX_REJECTED: Final = 10_000
+_MAX_WARNED: Final = 1000
+_SHOWN: Final = 512  # characters of one warning in the log
 
 _AGAIN: Final = frozenset({408, 425, 429})
 _NO_SUCH_CALL: Final = frozenset({404, 405, 501})
@@ -78,8 +84,14 @@ class _Rejected(msgspec.Struct):
     hint: str = ""
 
 
-class _SyncAnswer(msgspec.Struct):
+class _Warning(msgspec.Struct, frozen=True):
+    ingress: str = ""
+    warning: str = ""
+
+
+class _Answer(msgspec.Struct):
     rejected: list[_Rejected] | None = None
+    warnings: list[_Warning] | None = None
 
 
 class RegistryClient:
@@ -97,6 +109,7 @@ class RegistryClient:
         self._observed = observed
         self._rng = rng
         self._sleep = sleep
+        self._warned: OrderedDict[_Warning, None] = OrderedDict()
 
     async def register(self, route: RouteSpec, around: Circumstances) -> None:
         """Register one route.
@@ -105,7 +118,8 @@ class RegistryClient:
             RouteRefused: among others because the host is another cluster's.
             RegistryDenied, RegistryMissing, RegistryUnavailable: see there.
         """
-        await self._call(REGISTER, register_body(route, around), _LONGEST_SINGLE)
+        body = await self._call(REGISTER, register_body(route, around), _LONGEST_SINGLE)
+        self._warn(_read(body))
 
     async def unregister(self, host: str, around: Circumstances) -> None:
         """Withdraw a host with all its paths; one that is not there is no error.
@@ -126,7 +140,26 @@ class RegistryClient:
         """
         body = await self._call(SYNC, sync_body(routes, around), _LONGEST_SYNC)
         self._observed.syncs += 1
-        return _rejections(body)
+        answer = _read(body)
+        self._warn(answer)
+        return [
+            Rejection(each.host.lower(), _why(each), each.path)
+            for each in (answer.rejected or [])[:_MAX_REJECTED]
+        ]
+
+    def _warn(self, answer: _Answer) -> None:
+        """Say what the registry warns of, each thing once."""
+        for each in (answer.warnings or [])[:_MAX_WARNED]:
+            if each not in self._warned:
+                log.warning(
+                    "annotation does not count as written",
+                    ingress=each.ingress[:_SHOWN],
+                    why=each.warning[:_SHOWN],
+                )
+            self._warned[each] = None
+            self._warned.move_to_end(each)
+        while len(self._warned) > _MAX_WARNED:
+            self._warned.popitem(last=False)
 
     async def _call(self, path: str, body: bytes, longest: float) -> bytes:
         attempt = 0
@@ -167,16 +200,12 @@ class RegistryClient:
         raise RouteRefused(text, status=status)
 
 
-def _rejections(body: bytes) -> list[Rejection]:
+def _read(body: bytes) -> _Answer:
     """Read what ours tells in its answer; other registries' answers say nothing (reference gateway §2.1)."""
     try:
-        answer = msgspec.json.decode(body, type=_SyncAnswer)
+        return msgspec.json.decode(body, type=_Answer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return []
-    return [
-        Rejection(each.host.lower(), _why(each), each.path)
-        for each in (answer.rejected or [])[:_MAX_REJECTED]
-    ]
+        return _Answer()
 
 
 def _why(rejected: _Rejected) -> str:

@@ -255,12 +255,16 @@ class UpstreamPool:
             else:
                 connection.close()
         self._idle = keep
-        stuck = now - self._limits.head_timeout
         for connection in list(self._live):
-            if connection.waiting_for_head and connection.since < stuck:
-                connection.give_up(
-                    f"{API_SERVER} did not answer within {self._limits.head_timeout:g} s"
-                )
+            if not connection.waiting_for_head:
+                continue
+            longest = self.head_timeout(connection)
+            if connection.since < now - longest:
+                connection.give_up(f"{API_SERVER} did not answer within {longest:g} s")
+
+    def head_timeout(self, connection: UpstreamConnection) -> float:
+        """Seconds that what a connection carries may wait for its answer's head."""
+        return self._limits.head_timeout
 
 
 class Elsewhere(Protocol):

@@ -123,6 +123,11 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self.used = False
         self.since = 0.0
 
+    @property
+    def exchange(self) -> Exchange | None:
+        """What it carries just now."""
+        return self._exchange
+
     # -- transport callbacks ---------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -13,6 +13,8 @@ from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.mux.stream import Stream
 
 _CLOSE_DELIMITED = int(HeadFlag.CLOSE_DELIMITED)
+_CALLER_TIMES = int(HeadFlag.CALLER_TIMES)
+MAX_PATIENCE = 24 * 3600.0  # seconds until the head, though the caller looks after the time itself
 MAX_REFUSALS = 3  # by connections that are being aged out
 #: What connections and pools mean by the codes they fail with, once connected.
 _BY_CODE = {
@@ -37,6 +39,7 @@ class ServiceExchange:
         "__weakref__",
         "_failure",
         "_may_repeat",
+        "_patient",
         "_refusals_left",
         "_timer",
         "_way",
@@ -61,6 +64,7 @@ class ServiceExchange:
         self._timer: asyncio.TimerHandle | None = None
         self._way: Way | None = None
         self._may_repeat = request.repeatable
+        self._patient = head.flags & _CALLER_TIMES != 0
         self._refusals_left = MAX_REFUSALS
         self.stream: Stream = failure.stream
         self.target = target
@@ -80,6 +84,10 @@ class ServiceExchange:
         """Nobody needs it any more: a connection does not tell when an answer is complete, it lets go."""
         if self._timer is not None:
             self._timer.cancel()
+
+    def head_timeout(self, usual: float) -> float:
+        """Seconds that it may wait for the answer's head."""
+        return MAX_PATIENCE if self._patient else usual
 
     @property
     def over(self) -> bool:

@@ -200,10 +200,11 @@ class H2Stream:
         """No head for too long; a gRPC stream may rest before its first message."""
         if self._framing is not None or self._exchange.request.grpc:
             return
-        if now - self._since > head_timeout:
+        longest = self._exchange.head_timeout(head_timeout)
+        if now - self._since > longest:
             self._end(_CANCEL)
             self._exchange.failed(
-                504, f"{API_SERVER} did not answer within {head_timeout:g} s", Hop.SERVICE
+                504, f"{API_SERVER} did not answer within {longest:g} s", Hop.SERVICE
             )
 
     def _finish(self, data: bytes) -> None:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from pipeops.agent.proxy.pool import Address, Elsewhere, PoolLimits, UpstreamPool
 from pipeops.agent.proxy.upstream import Exchange, UpstreamConnection
+from pipeops.agent.services.exchange import ServiceExchange
 from pipeops.http1.read_buffer import ReadBuffer
 from pipeops.runtime.tasks import TaskScope
 
@@ -50,6 +51,11 @@ class ServicePool(UpstreamPool):
             connection.close()
         else:
             super().released(connection)
+
+    def head_timeout(self, connection: UpstreamConnection) -> float:
+        """UpstreamPool: as long as the request itself may wait."""
+        usual, exchange = self._limits.head_timeout, connection.exchange
+        return exchange.head_timeout(usual) if isinstance(exchange, ServiceExchange) else usual
 
     def retire(self) -> None:
         """Connections."""

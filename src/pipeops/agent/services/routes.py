@@ -20,7 +20,8 @@ from pipeops.protocol.exchange.status import Hop
 from pipeops.runtime.tasks import ScopeClosedError, TaskScope, TooManyTasksError
 
 MAX_POOLS: Final = 256
-MAX_IDLE: Final = 32  # connections kept per address
+MAX_IDLE: Final = 256  # connections kept per address: with fewer, as many requests at once dial and close all the time
+IDLE_TIMEOUT: Final = 30.0  # seconds; so there are no more than there lately were requests at once
 CONNECT_TIMEOUT: Final = (
     5.0  # seconds per address; within a cluster a connection takes milliseconds
 )
@@ -58,6 +59,7 @@ class ServiceRoutes:
             limits,
             connect_timeout=min(limits.connect_timeout, CONNECT_TIMEOUT),
             max_idle=min(limits.max_idle, MAX_IDLE),
+            idle_timeout=min(limits.idle_timeout, IDLE_TIMEOUT),
         )
         self._pools: OrderedDict[tuple[Endpoint, Speech, str, bool], Connections] = OrderedDict()
         self._down: OrderedDict[Endpoint, float] = OrderedDict()

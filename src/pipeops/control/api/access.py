@@ -44,6 +44,7 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("DELETE", "/api/v1/certificates/{host}"): Access.ADMIN,
     ("POST", "/api/v1/certificates/{host}/renew"): Access.ADMIN,
     ("GET", "/api/v1/routes"): Access.USER,
+    ("GET", "/api/v1/gateway/dns"): Access.USER,
     ("GET", "/api/v1/domains"): Access.USER,
     ("POST", "/api/v1/clusters/{name}/domains"): Access.ADMIN,
     ("POST", "/api/v1/clusters/{name}/domains/{domain}/verify"): Access.USER,

@@ -14,7 +14,7 @@ from pipeops.control.api.gateway import gateway_of
 from pipeops.control.api.problems import Problem
 from pipeops.control.api.services import GatewayServices
 from pipeops.control.routes.host import check_host
-from pipeops.control.routes.ownership import domain_of
+from pipeops.control.routes.ownership import ANY_HOST, domain_of
 from pipeops.control.routes.refusals import RefusedHost
 from pipeops.control.routes.upkeep import DomainRefused, NotProven
 from pipeops.control.routes.wanted import ClusterRef
@@ -31,11 +31,24 @@ def check_domain(text: str) -> str:
     return domain_of(check_host(text))
 
 
-Domain = Annotated[str, AfterValidator(check_domain)]
+def check_allowed(text: str) -> str:
+    """Return the normal spelling of what an operator may allow: a domain, or `*` for hosts that no route names.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    return text if text == ANY_HOST else check_domain(text)
+
+
+def _check_held(text: str) -> str:
+    return text if text == ANY_HOST else check_host(text)
+
+
+Domain = Annotated[str, AfterValidator(check_allowed)]
 
 
 class NewDomain(BaseModel):
-    """Asks for a domain, with everything below it, for a cluster."""
+    """Asks for a domain, with everything below it, for a cluster; `*`: for hosts that no route names."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,7 +79,7 @@ class DomainBody(BaseModel):
 
 
 class RefusedHostBody(BaseModel):
-    """Attempts of a cluster to get a host that it may not have."""
+    """Attempts of a cluster to get a host that it may not have; `*`: hosts that no route names."""
 
     host: str
     cluster: str
@@ -79,7 +92,7 @@ class RefusedHostBody(BaseModel):
     def of(cls, refused: RefusedHost) -> "RefusedHostBody":
         """Present an entry of the log."""
         return cls(
-            host=refused.host,
+            host=refused.host or ANY_HOST,
             cluster=refused.cluster,
             reason=refused.reason.value,
             count=refused.count,
@@ -142,7 +155,7 @@ async def verify_domain(services: Services, caller: Caller, name: str, domain: s
 async def revoke_domain(services: Services, caller: Caller, name: str, domain: str) -> None:
     """Take a domain, or a host that it holds without one, from a cluster: its routes there are served no more."""
     cluster = await reachable(services, caller, name)
-    normal = _checked(domain, check_host)
+    normal = _checked(domain, _check_held)
     await gateway_of(services).registry.revoke(_ref(cluster), normal)
     note("domain revoked", caller, cluster, domain=normal)
 

@@ -1,6 +1,7 @@
 """Routes with which agents register what the public gateway serves (reference gateway §2)."""
 
 import asyncio
+from collections.abc import Iterable
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel
@@ -23,6 +24,7 @@ from pipeops.control.routes.requests import (
     registered_route,
     wish_of,
 )
+from pipeops.control.routes.route import Route
 from pipeops.control.routes.wanted import ClusterRef
 
 BODY_TIMEOUT = 60.0  # seconds until a body is complete
@@ -65,6 +67,13 @@ class RejectedBody(BaseModel):
         )
 
 
+class WarningBody(BaseModel):
+    """An annotation of an Ingress that does not count as it is written."""
+
+    ingress: str
+    warning: str
+
+
 class RoutesBody(BaseModel):
     """The answer to a registration or a sync. Agents of today ignore it."""
 
@@ -74,6 +83,8 @@ class RoutesBody(BaseModel):
     rejected: list[RejectedBody] = []
     """At most 100 of them."""
     rejected_count: int = 0
+    warnings: list[WarningBody] = []
+    """At most 100 of them, each once for its Ingress."""
 
 
 class UnregisteredBody(BaseModel):
@@ -104,7 +115,7 @@ async def register_route(services: Services, agent: Agent, request: Request) -> 
     refusal = gateway.registry.refused(ref).get(route.key.host)
     if refusal is not None:
         raise Problem(409, "Conflict", refusal.message, hint=_hint(gateway, ref, refusal))
-    return RoutesBody(routes=outcome.routes)
+    return RoutesBody(routes=outcome.routes, warnings=_warnings(gateway, [route]))
 
 
 async def sync_routes(services: Services, agent: Agent, request: Request) -> RoutesBody:
@@ -127,8 +138,11 @@ async def sync_routes(services: Services, agent: Agent, request: Request) -> Rou
     refused = gateway.registry.refused(ref)
     rejected = [RejectedBody.of_host(refused[host]) for host in sorted(refused)[:SHOWN]]
     rejected += [RejectedBody.of_path(path) for path in wish.rejected[: SHOWN - len(rejected)]]
+    # For thousands of Ingresses it takes longer than the loop may wait.
+    warnings = await asyncio.to_thread(_warnings, gateway, wish.routes)
     return RoutesBody(
         routes=outcome.routes,
+        warnings=warnings,
         rejected=rejected,
         rejected_count=len(refused) + len(wish.rejected) + outcome.surplus,
     )
@@ -142,12 +156,13 @@ async def unregister_route(services: Services, agent: Agent, request: Request) -
     except BodyInvalid as error:
         raise Problem(400, "Invalid", str(error)) from error
     _check_cluster(body.cluster_uuid, agent)
+    host = normal_host(body.hostname)
+    if body.hostname and not host:
+        return UnregisteredBody(removed=0)  # an empty one stands for rules without a host
     ingress = (
         f"{body.namespace}/{body.ingress_name}" if body.namespace and body.ingress_name else None
     )
-    removed = await gateway.registry.unregister(
-        ref, normal_host(body.hostname), path=body.path or None, ingress=ingress
-    )
+    removed = await gateway.registry.unregister(ref, host, path=body.path or None, ingress=ingress)
     return UnregisteredBody(removed=removed)
 
 
@@ -160,6 +175,20 @@ def gateway_of(services: ApiServices) -> GatewayServices:
     if services.gateway is None:
         raise Problem(404, "NotFound", "this control plane has no public gateway")
     return services.gateway
+
+
+def _warnings(gateway: GatewayServices, routes: Iterable[Route]) -> list[WarningBody]:
+    if gateway.insight is None:
+        return []
+    found: dict[tuple[str, str], None] = {}
+    for route in routes:
+        for warning in gateway.insight.warnings(route):
+            found[route.ingress, warning] = None
+        if len(found) >= SHOWN:
+            break
+    return [
+        WarningBody(ingress=ingress, warning=warning) for ingress, warning in list(found)[:SHOWN]
+    ]
 
 
 def _ref(agent: ClusterGrant) -> ClusterRef:

@@ -8,7 +8,8 @@ from fastapi import FastAPI, Query
 from pydantic import BaseModel
 
 from pipeops.control.api.access import Caller, Services
-from pipeops.control.routes.ownership import Refusal
+from pipeops.control.api.services import RouteInsight
+from pipeops.control.routes.ownership import ANY_HOST, Refusal
 from pipeops.control.routes.registry import Asked
 from pipeops.control.routes.route import Route
 from pipeops.control.routes.wanted import ClusterRef
@@ -16,8 +17,30 @@ from pipeops.control.routes.wanted import ClusterRef
 MAX_PAGE = 1000
 
 
+class TrafficBody(BaseModel):
+    """What happened on a route since this process first served it. `errors` are answers of 5xx or cut off, `refused` what its limits did not admit."""
+
+    active: int
+    requests: int
+    errors: int
+    refused: int
+
+    @classmethod
+    def of(cls, insight: RouteInsight | None, route: Route) -> "TrafficBody | None":
+        """Present what is known, if anything is."""
+        traffic = insight.counters(route) if insight is not None else None
+        if traffic is None:
+            return None
+        return cls(
+            active=traffic.active,
+            requests=traffic.requests,
+            errors=traffic.errors,
+            refused=traffic.refused,
+        )
+
+
 class RouteBody(BaseModel):
-    """One host and path. `status` is `active`, `offline` (no agent is connected) or `refused`; `problem` says why."""
+    """One host and path; the host `*` is every one that no route names. `status` is `active`, `offline` (no agent is connected) or `refused`; `problem` says why."""
 
     host: str
     path: str
@@ -33,9 +56,19 @@ class RouteBody(BaseModel):
     status: str
     problem: str
     hint: str
+    warnings: list[str]
+    """Annotations that do not count as they are written: nonsense, or beyond an operator's ceiling."""
+    traffic: TrafficBody | None
 
     @classmethod
-    def of(cls, route: Route, refusal: Refusal | None, *, connected: bool) -> "RouteBody":
+    def of(
+        cls,
+        route: Route,
+        refusal: Refusal | None,
+        insight: RouteInsight | None,
+        *,
+        connected: bool,
+    ) -> "RouteBody":
         """Present a route."""
         problem = hint = ""
         status = "active" if connected else "offline"
@@ -44,7 +77,7 @@ class RouteBody(BaseModel):
         elif not connected:
             problem = "no agent of the cluster is connected"
         return cls(
-            host=route.key.host,
+            host=route.key.host or ANY_HOST,
             path=route.key.path,
             path_type=route.key.path_type.value,
             cluster=route.cluster,
@@ -58,6 +91,8 @@ class RouteBody(BaseModel):
             status=status,
             problem=problem,
             hint=hint,
+            warnings=list(insight.warnings(route)) if insight is not None else [],
+            traffic=TrafficBody.of(insight, route),
         )
 
 
@@ -78,6 +113,7 @@ async def list_routes(
     """List the routes of the clusters that the caller may reach, served or not."""
     if services.gateway is None:
         return RouteListBody(items=[], next=None)
+    insight = services.gateway.insight
     asked = [
         each
         for each in services.gateway.registry.asked()
@@ -90,7 +126,7 @@ async def list_routes(
     }
     return RouteListBody(
         items=[
-            RouteBody.of(item.route, item.refusal, connected=connected[item.ref.id])
+            RouteBody.of(item.route, item.refusal, insight, connected=connected[item.ref.id])
             for item in page
         ],
         next=_place(page[-1].route) if has_more else None,

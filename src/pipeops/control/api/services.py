@@ -1,6 +1,6 @@
 """ApiServices: what the API needs from the rest of the control plane."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,7 +12,9 @@ from pipeops.control.certificates.certificate import Source
 from pipeops.control.certificates.orders import OrderStatus
 from pipeops.control.certificates.service import CertificateStatus
 from pipeops.control.forwards.ports import ForwardStatus
+from pipeops.control.public_settings import PublicDns
 from pipeops.control.routes.registry import RouteRegistry
+from pipeops.control.routes.route import Route
 from pipeops.control.routes.upkeep import RouteUpkeep
 from pipeops.control.store.forwards import Forward, WantedForward
 from pipeops.control.store.opening import Store
@@ -98,6 +100,25 @@ class CertificateKeeper(Protocol):
         """Order one at once."""
 
 
+class RouteTraffic(Protocol):
+    """What happened on a route; see `public.route_counters.RouteCounters`."""
+
+    active: int
+    requests: int
+    errors: int
+    refused: int
+
+
+class RouteInsight(Protocol):
+    """What the public gateway knows of routes."""
+
+    def counters(self, route: Route) -> RouteTraffic | None:
+        """What happened on one; None if nothing has."""
+
+    def warnings(self, route: Route) -> Sequence[str]:
+        """Which annotations of one do not count as they are written, and why."""
+
+
 async def always_ready() -> tuple[str, ...]:
     """Report nothing that would keep us from serving."""
     return ()
@@ -110,6 +131,8 @@ class GatewayServices:
     registry: RouteRegistry
     upkeep: RouteUpkeep
     places: SyncPlaces = field(default_factory=SyncPlaces)
+    insight: RouteInsight | None = None
+    dns: PublicDns = field(default_factory=PublicDns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

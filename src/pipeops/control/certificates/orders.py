@@ -181,7 +181,10 @@ class Orders:
         raise_if_cancelled()
         async with TaskScope("orders", on_error=OnError.ISOLATE) as scope:
             while True:
+                begun = self._clock.monotonic()
                 await self._begin(scope)
+                # Routes may change all the time: looking shall never take more than a tenth of a processor.
+                await asyncio.sleep(min(9 * (self._clock.monotonic() - begun), INTERVAL))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(INTERVAL):
                         await self._wake.wait()

@@ -174,6 +174,11 @@ class Certificates:
                 hint="name it with --acme-host, or give its Ingress a TLS section",
             )
 
+    def hosts_changed(self) -> None:
+        """Routes may want certificates for other hosts now: look at once."""
+        if self.orders is not None:
+            self.orders.wake()
+
     def status(self) -> list[CertificateStatus]:
         """Every certificate in force, by label."""
         return [

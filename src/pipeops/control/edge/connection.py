@@ -26,14 +26,14 @@ WRITE_HIGH_WATER = 128 * 1024
 MAX_PIPELINED = 64 * 1024  # bytes of later requests kept while one is being answered
 
 _HEAD, _BUSY, _RAW, _CLOSED = range(4)
+_LENGTH = Framing.LENGTH
 
 
 class ClientConnection(asyncio.BufferedProtocol):
     """One client. Reads heads and de-frames bodies; `Client` for the exchange that answers.
 
     While an exchange is under way later bytes are its body or pipelined requests (kept, bounded).
-    `permit` is the router's.
-    `since` is when the current wait began: the listener's sweep closes connections that take too long over a head.
+    `permit` is the router's; `since` is when the current wait began, which the listener's sweep watches.
     """
 
     __slots__ = (
@@ -47,21 +47,18 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._edge = edge
         self._transport: asyncio.Transport | None = None
         self._state = _HEAD
-        self._buffer = b""
         self._block: HeaderBlock | None = None
-        self._tail = b""  # the bytes `_block` was read from, with the blank line
+        self._buffer = self._tail = b""  # `_tail`: what `_block` was read from, with the blank line
         self._request: ClientRequest | None = None
         self._grants: set[Grant] = set()
         self._exchange: Exchange | None = None
         self._chunked: ChunkedScanner | None = None
-        self._body_remaining = 0
         self._body_paused = self._reading_paused = self._write_paused = False
-        self._head_sent = self._close_after = False
-        self._status = self._sent = 0
+        self.tls = self._head_sent = self._close_after = False
+        self._body_remaining = self._status = self._sent = 0
         self.since = 0.0
         self.peer = "-"
         self.permit: Permit | None = None
-        self.tls = False
 
     # -- transport callbacks ---------------------------------------------------------------
 
@@ -199,8 +196,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self._state != _BUSY or self._request is not request:
             return  # answered, and perhaps gone on, before open() returned
         self._exchange = exchange
-        if block.expect_continue and request.minor and self._body_remaining and self._transport:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if block.expect_continue:
+            self._continue(request)
         if rest:
             self._on_busy(memoryview(rest))
 
@@ -210,11 +207,13 @@ class ClientConnection(asyncio.BufferedProtocol):
             exchange.on_client_gone()
             return
         self._exchange = exchange
-        request = self._request
-        waits = request is not None and request.minor and request.block.expect_continue
-        if waits and self._body_remaining and self._transport is not None:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._request is not None and self._request.block.expect_continue:
+            self._continue(self._request)
         self.resume_body()
+
+    def _continue(self, request: ClientRequest) -> None:
+        if request.minor and self._body_remaining:
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     # -- bodies ----------------------------------------------------------------------------
 
@@ -253,12 +252,11 @@ class ClientConnection(asyncio.BufferedProtocol):
             exchange.on_client_gone()
             self.fail(400, f"malformed request body: {error}", Hop.CLIENT)
             return data[:0]
-        done = chunked.done
-        if done:
+        if chunked.done:
             self._body_remaining = 0
         payload = pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
-        if len(payload) or done:
-            exchange.on_body(payload, done)
+        if len(payload) or chunked.done:
+            exchange.on_body(payload, chunked.done)
         return data[used:]
 
     def _pause_if_flooded(self) -> None:
@@ -295,14 +293,17 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> bool:
         """Client: send the response head and what of the body came with it. False: the socket is full."""
-        if self._transport is None or self._head_sent:
+        transport = self._transport
+        if transport is None or self._head_sent:
             return True
         self._head_sent = True
         self._status = status
-        if not reusable or framing is Framing.CLOSE:
-            self._close_after = True
+        self._close_after = self._close_after or not reusable or framing is Framing.CLOSE
         self._sent += len(head)
-        self._transport.write(head)
+        if framing is _LENGTH and not self._close_after:
+            self._edge.answers.add(transport, head)
+            return not self._write_paused
+        self._write(head)
         if framing is Framing.UPGRADE:
             self._state = _RAW
             self._close_after = True
@@ -314,23 +315,24 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def write(self, data: bytes | memoryview) -> bool:
         """Client: send body bytes. False: the socket is full."""
-        transport = self._transport
-        if transport is None:
-            return True
         self._sent += len(data)
         # uvloop keeps the object until the end of the turn, the view may be overwritten before.
-        transport.write(data if isinstance(data, bytes) else bytes(data))
+        self._write(data if isinstance(data, bytes) else bytes(data))
         return not self._write_paused
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._edge.answers.release(self._transport)
+            self._transport.write(data)
 
     def finish(self) -> None:
         """Client: the response is complete."""
         self._exchange = None
         if self._state == _CLOSED:
             return
-        edge, request = self._edge, self._request
-        now = edge.now()
+        request, now = self._request, self._edge.now()
         if request is not None:
-            edge.access_log.request(request, self._status, self._sent, now, "ok")
+            self._edge.access_log.request(request, self._status, self._sent, now, "ok")
         if self._close_after or self._body_remaining or self._state == _RAW:
             self._close(linger=self._state == _BUSY and self._body_remaining != 0)
             return
@@ -356,6 +358,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._log(reason)
         self._state = _CLOSED
         if self._transport is not None:
+            self._edge.answers.release(self._transport)
             self._transport.abort()
 
     def fail(self, code: int, message: str, hop: Hop, *, retry_after: int = 0) -> None:
@@ -369,19 +372,16 @@ class ClientConnection(asyncio.BufferedProtocol):
             request_id=request.request_id.decode() if request else "none",
             close=self._close_after or bool(self._body_remaining),
         )  # fmt: skip
-        self._answer(code, head, body)
+        self.answer(code, head, body)
 
     def answer(self, code: int, head: bytes, body: bytes) -> None:
         """Send a whole response that the edge itself made."""
-        if not self._head_sent:
-            self._answer(code, head, body)
-
-    def _answer(self, code: int, head: bytes, body: bytes) -> None:
+        if self._head_sent:
+            return
         self._head_sent = True
         self._status = code
-        if self._transport is not None:
-            without_body = self._request is not None and self._request.method == b"HEAD"
-            self._transport.write(head if without_body else head + body)
+        without_body = self._request is not None and self._request.method == b"HEAD"
+        self._write(head if without_body else head + body)
         self.finish()
 
     def _refuse(self, code: int, message: str) -> None:
@@ -392,8 +392,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             request_id=request_id.decode(), retry_after=0, close=True,
         )  # fmt: skip
         self._edge.access_log.refused(self.peer, request_id, code, message)
-        if self._transport is not None:
-            self._transport.write(head + body)
+        self._write(head + body)
         # After these more of the same is on its way, or a TLS close would be waited for a minute.
         self._close(linger=code in (408, 431))
 
@@ -403,6 +402,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None:
             return
+        self._edge.answers.release(transport)
         if linger and not transport.is_closing() and len(self._edge.lingering) < MAX_LINGERING:
             self._leave()
             Lingering(transport, self._edge)
@@ -424,6 +424,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         transport, request = self._transport, self._request
         if transport is None or request is None:
             raise ConnectionResetError("the client is gone")
+        self._edge.answers.release(transport)
         self._state = _CLOSED
         early, self._buffer = self._buffer, b""
         self._body_paused = False
@@ -488,8 +489,8 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Drain: close now if idle, else after the current answer."""
-        if self._state == _HEAD and self._transport is not None:
-            self._transport.close()
+        if self._state == _HEAD:
+            self._close(linger=False)
         else:
             self._close_after = True
 

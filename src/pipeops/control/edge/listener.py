@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 from pipeops.control.edge.access_log import AccessLog
+from pipeops.control.edge.answer_queue import AnswerQueue
 from pipeops.control.edge.connection import ClientConnection
 from pipeops.control.edge.failures import FailureAnswer, kube_failure
 from pipeops.control.edge.lingering import LINGER_SECONDS, Lingering
@@ -64,6 +65,7 @@ class Listener:
         self.access_log = access_log
         self.now = now
         self.read_buffer = ReadBuffer()
+        self.answers = AnswerQueue()
         self.connections: set[Connected] = set()
         # Accepted, but still in their TLS handshake. A failed one is told to nobody: uvloop just lets go of it,
         # so the set does the same.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from pipeops.control.edge.access_log import AccessLog
+from pipeops.control.edge.answer_queue import AnswerQueue
 from pipeops.control.edge.exchange import ClientRequest, Exchange
 from pipeops.control.edge.failures import FailureAnswer
 from pipeops.http1.read_buffer import ReadBuffer
@@ -60,6 +61,7 @@ class Edge(Protocol):
     """One object for each listener.
 
     Attributes:
+        answers: what leaves at the end of this turn.
         connections: who is connected.
         lingering: who has been answered and still sends.
         failure: how those who connect here are told that something failed.
@@ -68,6 +70,7 @@ class Edge(Protocol):
     router: RequestRouter
     read_buffer: ReadBuffer
     access_log: AccessLog
+    answers: AnswerQueue
     connections: set[Connected]
     lingering: set[Lingering]
     failure: FailureAnswer

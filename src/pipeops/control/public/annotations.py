@@ -2,17 +2,14 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pipeops.control.public_settings import RouteDefaults
+from pipeops.control.public_settings import RouteCeilings, RouteDefaults
 from pipeops.control.routes.route import Route
-from pipeops.runtime.logs import get_logger
-
-log = get_logger(__name__)
 
 PREFIX = "pipeops.io/"
-MAX_TIMEOUT = 24 * 3600.0
+MAX_SHOWN = 40  # characters of a value in a warning
 
 _SIZE = re.compile(r"([0-9]{1,15})([kmgKMG]?)i?[bB]?")
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)?")
@@ -20,6 +17,7 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,7 @@ class RouteLimits:
     Attributes:
         ssl_redirect: plain HTTP is sent to HTTPS.
         direct_redirect: of a direct route: clients are sent to the load balancer; None: as the settings say.
+        warnings: annotations that do not count as they are written, each with the reason.
     """
 
     max_body: int
@@ -41,33 +40,45 @@ class RouteLimits:
     hsts_max_age: int
     ssl_redirect: bool
     direct_redirect: bool | None = None
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
 
-def read_limits(route: Route, defaults: RouteDefaults) -> RouteLimits:
-    """Read a route's annotations; one that makes no sense is logged, and the default counts."""
-    read = _Reader(route.annotations, f"{route.key.host}{route.key.path}")
-    rate = read.value("rate-limit", _number, defaults.rate)
-    burst = read.value("rate-limit-burst", _count, defaults.burst or int(rate * 2))
+def read_limits(route: Route, defaults: RouteDefaults, ceilings: RouteCeilings) -> RouteLimits:
+    """Read a route's annotations. One that makes no sense leaves the default, one beyond its ceiling the ceiling; `warnings` name both."""
+    read = _Reader(route.annotations)
+    rate = read.bounded("rate-limit", _number, defaults.rate, ceilings.rate)
+    usual = defaults.burst or int(rate * 2)
+    burst = read.bounded("rate-limit-burst", _count, usual, int(ceilings.rate * 2))
     return RouteLimits(
-        max_body=read.value("max-body-size", _size, defaults.max_body),
-        max_concurrent=read.value("max-concurrent-requests", _positive, defaults.max_concurrent),
+        max_body=read.bounded("max-body-size", _size, defaults.max_body, ceilings.max_body),
+        max_concurrent=read.bounded(
+            "max-concurrent-requests", _positive, defaults.max_concurrent, ceilings.max_concurrent
+        ),
         rate=rate,
         burst=max(burst, 1),
-        response_timeout=read.value("response-timeout", _duration, defaults.response_timeout),
-        idle_timeout=read.value("idle-timeout", _duration, defaults.idle_timeout),
-        upgraded_idle_timeout=read.value(
-            "websocket-idle-timeout", _duration, defaults.upgraded_idle_timeout
+        response_timeout=read.bounded(
+            "response-timeout", _duration, defaults.response_timeout, ceilings.response_timeout
+        ),
+        idle_timeout=read.bounded(
+            "idle-timeout", _duration, defaults.idle_timeout, ceilings.idle_timeout
+        ),
+        upgraded_idle_timeout=read.bounded(
+            "websocket-idle-timeout",
+            _duration,
+            defaults.upgraded_idle_timeout,
+            ceilings.upgraded_idle_timeout,
         ),
         hsts_max_age=read.value("hsts-max-age", _count, defaults.hsts_max_age),
         ssl_redirect=read.value("ssl-redirect", _flag, route.tls),
         direct_redirect=read.value("direct", _direct, None),
+        warnings=tuple(read.warnings),
     )
 
 
 class _Reader:
-    def __init__(self, annotations: Mapping[str, str], route: str) -> None:
+    def __init__(self, annotations: Mapping[str, str]) -> None:
         self._annotations = annotations
-        self._route = route
+        self.warnings: list[str] = []
 
     def value(self, name: str, parse: Callable[[str], T], default: T) -> T:
         text = self._annotations.get(PREFIX + name)
@@ -76,10 +87,20 @@ class _Reader:
         try:
             return parse(text.strip())
         except ValueError as error:
-            log.warning(
-                "annotation ignored", route=self._route, annotation=PREFIX + name, reason=str(error)
-            )
+            self.warnings.append(f"{PREFIX}{name}: ignored, {error}")
             return default
+
+    def bounded(self, name: str, parse: Callable[[str], N], default: N, ceiling: N) -> N:
+        """Of a number; 0 stands for any, as a value and as a ceiling."""
+        asked = self.value(name, parse, default)
+        if not ceiling or 0 < asked <= ceiling:
+            return asked
+        if asked != default:
+            shown = self._annotations[PREFIX + name].strip()[:MAX_SHOWN]
+            self.warnings.append(
+                f"{PREFIX}{name}: {shown!r} is more than this control plane allows, {ceiling:g} counts"
+            )
+        return ceiling
 
 
 def _size(text: str) -> int:
@@ -92,8 +113,8 @@ def _size(text: str) -> int:
 def _duration(text: str) -> float:
     match = _DURATION.fullmatch(text)
     seconds = float(match[1]) * _SECONDS[match[2]] if match is not None else 0.0
-    if not 0 < seconds <= MAX_TIMEOUT:
-        raise ValueError("expected a time up to a day, for example 30s")
+    if not seconds:
+        raise ValueError("expected a time, for example 30s")
     return seconds
 
 

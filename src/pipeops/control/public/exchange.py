@@ -8,6 +8,8 @@ import msgspec
 
 from pipeops.control.edge.exchange import Client, ClientRequest
 from pipeops.control.edge.kube import KubeExchange
+from pipeops.control.public.context import RequestContext
+from pipeops.control.public.trouble import of_failure
 from pipeops.protocol.errors import RemoteProtocolError
 from pipeops.protocol.exchange.native import (
     PREFACE_BYTES,
@@ -26,6 +28,7 @@ from pipeops.protocol.mux.waiting import WaitingBytes
 
 _FAILURE = re.compile(rb"(?i:\r\n" + FAILURE_HEADER + rb"):[ \t]*([a-z-]{1,40})\r\n")
 _UPGRADE, _CLOSE_DELIMITED = int(HeadFlag.UPGRADE), int(HeadFlag.CLOSE_DELIMITED)
+_CALLER_TIMES = int(HeadFlag.CALLER_TIMES)
 
 
 class _Status(msgspec.Struct):
@@ -37,21 +40,21 @@ class _Status(msgspec.Struct):
 class ServiceExchange(KubeExchange):
     """Splices one public request and its answer through a stream.
 
-    What an agent says itself about a failure is never passed on: `on_failure` is told its word for it, then the
-    client's `fail` is called.
+    What an agent says itself about a failure is never passed on: its word for it becomes the trouble of `context`,
+    then the client's `fail` is called.
     """
 
-    __slots__ = ("_on_failure",)
+    __slots__ = ("_context",)
 
     def __init__(
         self,
         client: Client,
         take_end: Callable[[int], StreamEnd | None],
         waiting: WaitingBytes,
-        on_failure: Callable[[str], None],
+        context: RequestContext,
     ) -> None:
         super().__init__(client, take_end, waiting, watch=False)
-        self._on_failure = on_failure
+        self._context = context
 
     def open(
         self, stream: Stream, request: ClientRequest, *, target: bytes, head: bytes, upgrade: bool
@@ -65,6 +68,7 @@ class ServiceExchange(KubeExchange):
         self._bodiless = request.method == b"HEAD"
         self._upgrade = upgrade
         flags = _UPGRADE if upgrade else 0 if request.minor else _CLOSE_DELIMITED
+        flags |= _CALLER_TIMES  # the route's response timeout is what holds: RouteExchange
         length = request.body_length
         fixed = fixed_part(
             StreamKind.SERVICE_HTTP,
@@ -90,7 +94,7 @@ class ServiceExchange(KubeExchange):
         if len(received) < PREFACE_BYTES + length:
             return True
         word = _FAILURE.search(received, PREFACE_BYTES)
-        self._on_failure(word[1].decode("ascii") if word is not None else "")
+        self._context.trouble = of_failure(word[1].decode("ascii") if word is not None else "")
         self._reset_and_fail(status, _message(received[PREFACE_BYTES + length :]))
         return True
 

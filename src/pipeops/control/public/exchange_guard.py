@@ -50,7 +50,8 @@ class RouteExchange:
         self.deadline = now() + self._idle
         self.withdrawn_at = math.inf
         self.way: Exchange | None = None
-        state.active += 1
+        state.counters.active += 1
+        state.counters.requests += 1
         live.add(self)
 
     @property
@@ -63,6 +64,8 @@ class RouteExchange:
     def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> bool:
         """Client: pass the head on."""
         self._begun = True
+        if status >= 500:
+            self._state.counters.errors += 1
         limits = self._state.limits
         upgraded = framing is Framing.UPGRADE
         self._idle = limits.upgraded_idle_timeout if upgraded else limits.idle_timeout
@@ -85,12 +88,15 @@ class RouteExchange:
     def abort(self, reason: str) -> None:
         """Client: it cannot be completed."""
         self._end()
+        self._state.counters.errors += 1
         self._context.reason = reason
         self._client.abort(reason)
 
     def fail(self, code: int, message: str, hop: Hop, *, retry_after: int = 0) -> None:
         """Client: there is none."""
         self._end()
+        if code >= 500:
+            self._state.counters.errors += 1
         self._client.fail(code, message, hop, retry_after=retry_after)
 
     def pause_body(self) -> None:
@@ -143,6 +149,8 @@ class RouteExchange:
     def _stop(self, code: int, message: str, hop: Hop) -> None:
         """End both sides."""
         self._end()
+        if self._begun or code >= 500:
+            self._state.counters.errors += 1
         if self.way is not None:
             self.way.on_client_gone()
         self._context.reason = f"{hop}: {message}"
@@ -154,5 +162,5 @@ class RouteExchange:
     def _end(self) -> None:
         if not self._over:
             self._over = True
-            self._state.active -= 1
+            self._state.counters.active -= 1
             self._live.discard(self)

@@ -72,7 +72,12 @@ class PublicGateway:
         self._direct: DirectWay | None = None
         self._tunnel = TunnelWay(registry, now)
         self.router = PublicRouter(
-            routes, self._way, settings=settings, now=now, challenge=challenge
+            routes,
+            self._way,
+            settings=settings,
+            now=now,
+            challenge=challenge,
+            waiting=registry.waiting,
         )
         self._access_log = access_log
 

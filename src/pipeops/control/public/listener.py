@@ -74,6 +74,7 @@ class PublicListener(Listener):
         for connection in list(self.connections):
             if isinstance(connection, Http2Connection):
                 connection.drop_unread(now)
+                connection.open_window()  # it may be others who kept too much
 
     def _connection(self) -> asyncio.BaseProtocol:
         return self._connection_from("")

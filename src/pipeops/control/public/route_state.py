@@ -1,14 +1,18 @@
-"""RouteStates: what is under way on each route, and how much each client address has asked of it."""
+"""RouteStates: what counts for each route that was asked for: its limits, where it leads, what happened on it."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipeops.control.public.annotations import RouteLimits, read_limits
+from pipeops.control.public.route_counters import RouteCounters
 from pipeops.control.public_settings import PublicSettings
 from pipeops.control.routes.route import Route, RouteKey, RoutingMode
+from pipeops.runtime.logs import get_logger
+
+log = get_logger(__name__)
 
 MAX_ROUTES = 20_000  # with counters; the one asked for the longest ago goes
-MAX_ADDRESSES = 10_000  # client addresses counted for one route
 
 
 @dataclass(slots=True)
@@ -16,10 +20,10 @@ class RouteState:
     """One route as long as it stays what it is.
 
     Attributes:
-        active: requests under way.
         label: host and path, for the access log.
         target: of native streams: `name.namespace:port`.
         redirects: clients are sent to the cluster's load balancer.
+        counters: also those of the states that the route had before.
     """
 
     route: Route
@@ -27,26 +31,16 @@ class RouteState:
     label: bytes
     target: bytes
     redirects: bool = False
-    active: int = 0
-    _buckets: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
+    counters: RouteCounters = field(default_factory=RouteCounters)
 
     def admit(self, address: str, now: float) -> float:
         """Count a request of a client address; returns 0, or seconds until it may try again."""
-        rate = self.limits.rate
-        if not rate:
-            return 0.0
-        buckets, burst = self._buckets, float(self.limits.burst)
-        tokens, at = buckets.pop(address, (burst, now))
-        tokens = min(tokens + (now - at) * rate, burst)
-        admitted = tokens >= 1
-        buckets[address] = (tokens - 1 if admitted else tokens, now)
-        if len(buckets) > MAX_ADDRESSES:
-            buckets.popitem(last=False)
-        return 0.0 if admitted else (1 - tokens) / rate
+        limits = self.limits
+        return self.counters.admit(address, now, rate=limits.rate, burst=limits.burst)
 
 
 class RouteStates:
-    """Made when a route is first asked for; made anew when it changes."""
+    """Made when a route is first asked for; made anew when it changes, with the same counters while it is the same cluster's."""
 
     def __init__(self, settings: PublicSettings) -> None:
         self._settings = settings
@@ -60,16 +54,36 @@ class RouteStates:
         state = self._states.get(route.key)
         if state is not None and state.route is route:
             return state
+        return self._make(route)
+
+    def counters(self, route: Route) -> RouteCounters | None:
+        """What happened on a route; None if nobody has asked for it yet."""
+        state = self._states.get(route.key)
+        if state is None or state.route.cluster != route.cluster:
+            return None
+        return state.counters
+
+    def warnings(self, route: Route) -> Sequence[str]:
+        """Which of a route's annotations do not count as they are written."""
+        if not route.annotations:
+            return ()
+        return read_limits(route, self._settings.routes, self._settings.ceilings).warnings
+
+    def _make(self, route: Route) -> RouteState:
         key, settings = route.key, self._settings
-        limits = read_limits(route, settings.routes)
+        label = f"{key.host or '*'}{key.path}"
+        limits = read_limits(route, settings.routes, settings.ceilings)
+        for warning in limits.warnings:
+            log.warning("annotation does not count as written", route=label, warning=warning)
         is_direct = route.mode is RoutingMode.DIRECT and bool(route.public_endpoint)
         said = limits.direct_redirect
         made = self._states[key] = RouteState(
             route,
             limits,
-            f"{key.host}{key.path}".encode("utf-8", "replace"),
+            label.encode("utf-8", "replace"),
             f"{route.service}.{route.namespace}:{route.port}".encode(),
             is_direct and (settings.direct_redirect if said is None else said),
+            self.counters(route) or RouteCounters(),
         )
         if len(self._states) > MAX_ROUTES:
             self._states.popitem(last=False)

@@ -22,8 +22,10 @@ from pipeops.control.public.target import Host, UnusableTarget, origin_form, rea
 from pipeops.control.public.trouble import Trouble
 from pipeops.control.public_settings import PublicSettings
 from pipeops.control.routes.route import Route, RouteKey
+from pipeops.control.sessions.registry import DEFAULT_WAITING
 from pipeops.http1.head import HeaderBlock
 from pipeops.protocol.exchange.status import Hop
+from pipeops.protocol.mux.waiting import WaitingBytes
 
 CHALLENGE = "/.well-known/acme-challenge/"
 WITHDRAWN_TIME = 30.0  # seconds that requests go on without their route: it may be about to come back (threats.md S-12)
@@ -62,7 +64,8 @@ class PublicClient(Client, Protocol):
         """Send a whole answer that the gateway itself made."""
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: that would make each of these cost three times as much, once per request.
+@dataclass(slots=True)
 class Forwarded:
     """A request as it goes on.
 
@@ -125,7 +128,9 @@ class PublicRouter:
     Args:
         way: chooses where a route's requests go.
         challenge: answers an ACME challenge (RFC 8555 section 8.3) by host and token, or None.
+        waiting: what the whole process keeps for slow clients, agents and Services; beyond its limit nothing new is begun.
         live: requests under way, for the sweep over their deadlines.
+        states: what counts for each route, and what happened on it.
     """
 
     def __init__(
@@ -136,14 +141,16 @@ class PublicRouter:
         settings: PublicSettings,
         now: Callable[[], float],
         challenge: Callable[[str, str], bytes | None] | None = None,
+        waiting: WaitingBytes | None = None,
     ) -> None:
         self._routes = routes
         self._way = way
         self._settings = settings
         self._now = now
         self._challenge = challenge
-        self._states = RouteStates(settings)
+        self.states = RouteStates(settings)
         self.live: set[RouteExchange] = set()
+        self.waiting = waiting or WaitingBytes(DEFAULT_WAITING)
 
     def sweep(self, now: float) -> None:
         """End what has not moved for too long, and what goes on although its route is gone."""
@@ -174,6 +181,8 @@ class PublicRouter:
             return None
         context.state = state
         if not self._admit(request, client, memo, state, target):
+            if context.trouble is not None:
+                state.counters.refused += 1
             return None
         return self._start(request, client, memo, state, target)
 
@@ -217,7 +226,7 @@ class PublicRouter:
             if match(host, other) is not route:
                 raise UnusablePath("a path that servers understand in different ways")
         if route is not None:
-            return self._states.of(route)
+            return self.states.of(route)
         if self._routes.knows_host(host):
             _fail(client, context, Trouble.NO_PATH, 404, "no route covers the path")
         else:
@@ -271,7 +280,11 @@ class PublicRouter:
         if wait:
             _fail(client, context, Trouble.TOO_MANY_REQUESTS, 429, "rate limit", math.ceil(wait))
             return False
-        if state.active >= limits.max_concurrent or len(self.live) >= MAX_LIVE:
+        if self.waiting.exceeded:
+            message = "too much is kept for slow clients"
+            _fail(client, context, Trouble.BUSY, 503, message, 1)
+            return False
+        if state.counters.active >= limits.max_concurrent or len(self.live) >= MAX_LIVE:
             _fail(client, context, Trouble.BUSY, 503, "too many requests under way", 1)
             return False
         return True

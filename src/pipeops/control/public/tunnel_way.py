@@ -8,7 +8,7 @@ from pipeops.control.public.exchange import ServiceExchange
 from pipeops.control.public.exchange_guard import RouteExchange
 from pipeops.control.public.route_state import RouteState
 from pipeops.control.public.router import Forwarded
-from pipeops.control.public.trouble import Trouble, of_failure
+from pipeops.control.public.trouble import Trouble
 from pipeops.control.public.upstream.raw_way import RawWay
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.protocol.errors import SessionClosed, StreamLimitReached
@@ -31,11 +31,6 @@ class TunnelWay:
         assert isinstance(context, RequestContext)  # noqa: S101 - the router made it
         context.way = "tunnel"
         registry = self._registry
-        waiting = registry.waiting
-        if waiting.taken > waiting.limit:
-            context.trouble = Trouble.BUSY
-            guard.fail(503, "too much is kept for slow clients", Hop.CONTROL_PLANE)
-            return None
         instance = registry.pick(state.route.cluster.encode())
         lane = instance.best_lane(request.started) if instance is not None else None
         session = lane.link.session if lane is not None else None
@@ -49,11 +44,7 @@ class TunnelWay:
             return None
         if not instance.native:
             return self.raw.open_on(lane, forwarded, state, guard)
-
-        def on_failure(word: str) -> None:
-            context.trouble = of_failure(word)
-
-        exchange = ServiceExchange(guard, lane.take_end, waiting, on_failure)
+        exchange = ServiceExchange(guard, lane.take_end, registry.waiting, context)
         try:
             stream = session.open(exchange)
         except (StreamLimitReached, SessionClosed) as error:

@@ -2,11 +2,14 @@
 
 import enum
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from pipeops.control.routes.host import wildcard_of
 from pipeops.control.store.domains import DomainGrant, Origin
+
+HOSTLESS = ""  # in the place of a host: every host that no route names
+ANY_HOST = "*"  # the domain that an operator allows for it
 
 
 class HostRule(enum.StrEnum):
@@ -39,6 +42,16 @@ _TEXTS = {
         "ask an operator to allow it: `pipeops domains allow CLUSTER {domain}`",
     ),
 }
+_HOSTLESS_TEXTS = {
+    Reason.TAKEN: (
+        "another cluster of this control plane answers the hosts that no route names",
+        "give the rule a host; one cluster at a time can have rules without",
+    ),
+    Reason.NOT_ALLOWED: (
+        "this cluster is not allowed to answer hosts that no route names",
+        "give the rule a host, or ask an operator to allow it: `pipeops domains allow CLUSTER '*'`",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +64,16 @@ class Refusal:
     @property
     def message(self) -> str:
         """What is the matter."""
-        return _TEXTS[self.reason][0].format(host=self.host)
+        return self._texts[0].format(host=self.host)
 
     @property
     def hint(self) -> str:
         """What to do about it."""
-        return _TEXTS[self.reason][1].format(domain=domain_of(self.host))
+        return self._texts[1].format(domain=domain_of(self.host))
+
+    @property
+    def _texts(self) -> tuple[str, str]:
+        return (_TEXTS if self.host else _HOSTLESS_TEXTS)[self.reason]
 
 
 class HostOwnership:
@@ -66,10 +83,16 @@ class HostOwnership:
       covers are for the clusters that have it and for nobody else.
     - Clusters with the same grant share its hosts out by who comes first: a host is held by one cluster.
     - Hosts without a grant are decided by the rule: by who comes first, or only with a grant.
+    - Routes without a host need a grant for `*` by an operator, whatever the rule.
+
+    Args:
+        rule: about hosts that no grant covers.
+        own_hosts: the control plane's, wildcards among them: no route without a host answers those.
     """
 
-    def __init__(self, rule: HostRule) -> None:
+    def __init__(self, rule: HostRule, own_hosts: Collection[str] = ()) -> None:
         self.rule = rule
+        self._own_hosts = frozenset(own_hosts)
         self._grants: dict[str, dict[str, DomainGrant]] = {}
         self._holders: dict[str, str] = {}
         self._below: dict[str, Counter[str]] = {}  # holders by the wildcard that their host matches
@@ -160,7 +183,9 @@ class HostOwnership:
         covering = self.covering(host)
         if covering:
             mine = any(grant.cluster == cluster for grant in covering)
-            return None if mine else Refusal(host, Reason.TAKEN)
+            return None if mine else Refusal(host, Reason.TAKEN if host else Reason.NOT_ALLOWED)
+        if host == HOSTLESS:
+            return Refusal(host, Reason.NOT_ALLOWED)
         if self.rule is HostRule.ALLOW_LIST:
             return Refusal(host, Reason.NOT_ALLOWED)
         if self.rule is HostRule.VERIFIED:
@@ -169,16 +194,30 @@ class HostOwnership:
             return Refusal(host, Reason.TAKEN)
         return None
 
+    def may_catch(self, cluster: str, host: str) -> bool:
+        """Whether routes without a host of this cluster may answer a normal host that no route names.
+
+        Not those that others hold or may use: their routes may be gone for a moment only.
+        """
+        wildcard = wildcard_of(host)
+        if host in self._own_hosts or wildcard in self._own_hosts:
+            return False
+        if any(self._holders.get(name, cluster) != cluster for name in (host, wildcard) if name):
+            return False
+        covering = self.covering(host)
+        return not covering or any(grant.cluster == cluster for grant in covering)
+
     def _overlaps(self, cluster: str, host: str) -> bool:
         """Whether another cluster has the wildcard of a host, or hosts that a wildcard would catch."""
         if host.startswith("*."):
             return any(other != cluster for other in self._below.get(host, ()))
-        return self._holders.get(wildcard_of(host), cluster) != cluster
+        wildcard = wildcard_of(host)
+        return bool(wildcard) and self._holders.get(wildcard, cluster) != cluster
 
 
 def domain_of(host: str) -> str:
-    """The domain that has to be controlled for a host: itself, or what its wildcard stands under."""
-    return host.removeprefix("*.")
+    """The domain that has to be controlled for a host: itself, what its wildcard stands under, or `*` for no host."""
+    return host.removeprefix("*.") or ANY_HOST
 
 
 def domains_above(host: str) -> Iterable[str]:

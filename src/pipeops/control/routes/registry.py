@@ -103,18 +103,26 @@ class RouteRegistry:
         routes, domains: the store.
         rule: what a cluster needs for a host that no domain of its own covers.
         now: Wall clock, seconds since 1970.
+        own_hosts: the control plane's own, for `HostOwnership`.
     """
 
     def __init__(
-        self, routes: Routes, domains: Domains, *, rule: HostRule, now: Callable[[], float]
+        self,
+        routes: Routes,
+        domains: Domains,
+        *,
+        rule: HostRule,
+        now: Callable[[], float],
+        own_hosts: Collection[str] = (),
     ) -> None:
-        self.table = RouteTable()
-        self.ownership = HostOwnership(rule)
+        self.ownership = HostOwnership(rule, own_hosts)
+        self.table = RouteTable(may_catch=self.ownership.may_catch)
         self.refusals = RefusalLog(now)
         self._routes = routes
         self._domains = domains
         self._now = now
         self._clusters: dict[str, Wanted] = {}
+        self._listeners: list[Callable[[], None]] = []
         # What was decided must hold until it is stored, whichever request came in meanwhile.
         self._turn = asyncio.Lock()  # noqa: TID251 - a decision and its transaction are one step
 
@@ -138,6 +146,10 @@ class RouteRegistry:
             hosts = [host for host, refusal in wanted.refused.items() if refusal.reason is Reason.UNPROVEN]  # fmt: skip
             if hosts:
                 yield wanted.ref, hosts
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Have a listener called after each change of `table`, once for a whole sync; it must not wait, nor change routes."""
+        self._listeners.append(listener)
 
     # -- start -----------------------------------------------------------------------------
 
@@ -389,6 +401,9 @@ class RouteRegistry:
                 done += 1
                 if not done % SLICE:
                     await asyncio.sleep(0)
+        if done:
+            for listener in self._listeners:
+                listener()
 
     def _is_shown(self, wanted: Wanted, host: str) -> bool:
         first = next(iter(wanted.hosts[host]))

@@ -264,6 +264,8 @@ def _route(
 
 
 def _host(text: str) -> str:
+    if not text:
+        return text  # a rule without a host: whether it may have that is the registry's question
     try:
         return check_host(text)
     except ValueError as error:

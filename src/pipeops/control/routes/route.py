@@ -24,7 +24,7 @@ class RouteKey:
     """What is unique among all routes of all clusters.
 
     Attributes:
-        host: lower case, without a final dot or port; `*.parent` for a wildcard.
+        host: lower case, without a final dot or port; `*.parent` for a wildcard; empty: any host that no route names.
         path: begins with a slash.
     """
 

@@ -1,7 +1,7 @@
 """RouteTable: which route answers a host and a path, by the rules of the Ingress specification."""
 
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import neg
 
 from pipeops.control.routes.host import normal_host, wildcard_of
@@ -28,13 +28,23 @@ class RouteTable:
 
     - A host that has routes of its own is answered by those only. A wildcard, which stands for exactly one label, answers hosts that have none.
       An exact host without a matching path does not fall through to the wildcard: that may be another tenant's.
+    - Routes without a host answer hosts that have neither, as far as they may.
     - `Exact` before `Prefix`; of several prefixes the longest; prefixes end at a slash or at the end of the path.
       `ImplementationSpecific` is a prefix, and stands behind a `Prefix` of the same length.
 
     The cost of `match` depends on the number of different prefix lengths of one host, not on the number of routes or on the path's length.
+
+    Args:
+        routes: those to begin with.
+        may_catch: whether routes without a host, of this cluster, may answer this host.
     """
 
-    def __init__(self, routes: Iterable[Route] = ()) -> None:
+    def __init__(
+        self,
+        routes: Iterable[Route] = (),
+        may_catch: Callable[[str, str], bool] = lambda _cluster, _host: True,
+    ) -> None:
+        self._may_catch = may_catch
         self._hosts: dict[str, _HostPaths] = {}
         self._clusters: dict[str, dict[RouteKey, Route]] = {}
         self._routes: dict[RouteKey, Route] = {}
@@ -122,12 +132,20 @@ class RouteTable:
 
     def _paths(self, host: str) -> "_HostPaths | None":
         paths = self._hosts.get(host)
-        if paths is not None and not host.startswith("*"):
+        if paths is not None and host and not host.startswith("*"):
             return paths
         normal = normal_host(host)
         if not normal or normal.startswith("*"):
             return None
-        return self._hosts.get(normal) or self._hosts.get(wildcard_of(normal))
+        wildcard = wildcard_of(normal)
+        named = self._hosts.get(normal) or (self._hosts.get(wildcard) if wildcard else None)
+        return named or self._hostless(normal)
+
+    def _hostless(self, host: str) -> "_HostPaths | None":
+        paths = self._hosts.get("")
+        if paths is None or not self._may_catch(next(iter(paths)).cluster, host):
+            return None
+        return paths
 
     def _check_free(self, route: Route) -> None:
         present = self._routes.get(route.key)

@@ -43,6 +43,7 @@ class HeadFlag(enum.IntFlag):
     NONE = 0
     UPGRADE = 1  # the client asks for a raw connection after 101
     CLOSE_DELIMITED = 2  # de-chunk the answer: it ends with the connection (watches, HTTP/1.0)
+    CALLER_TIMES = 4  # the caller ends the stream itself when the answer's head takes too long
 
 
 class Framing(enum.IntEnum):

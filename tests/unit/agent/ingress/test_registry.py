@@ -4,8 +4,10 @@ import random
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from pipeops.agent.control_plane import ControlPlaneError
+from pipeops.agent.ingress import registry as module
 from pipeops.agent.ingress.bodies import REGISTER, SYNC, UNREGISTER, Circumstances
 from pipeops.agent.ingress.registry import (
     ATTEMPTS,
@@ -148,3 +150,25 @@ async def test_hosts_that_a_registry_names_were_not_taken(
     body: bytes, expected: list[Rejection]
 ) -> None:
     assert list(await Http(HttpAnswer(200, body)).client.sync([spec()], AROUND)) == expected
+
+
+async def test_what_the_registry_warns_of_is_logged_once() -> None:
+    body = b'{"warnings": [{"ingress": "shop/web", "warning": "too much"}, {"ingress": "shop/api", "warning": "too much"}]}'
+    http = Http(HttpAnswer(200, body))
+    with capture_logs() as records:
+        await http.client.sync([spec()], AROUND)
+        await http.client.register(spec(), AROUND)
+        await http.client.sync([spec()], AROUND)
+    assert [(one["ingress"], one["why"]) for one in records] == [
+        ("shop/web", "too much"),
+        ("shop/api", "too much"),
+    ]
+
+
+async def test_warnings_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_WARNED", 3)
+    listed = ",".join(f'{{"ingress": "shop/{number}", "warning": "w"}}' for number in range(9))
+    http = Http(HttpAnswer(200, f'{{"warnings": [{listed}]}}'.encode()))
+    with capture_logs() as records:
+        await http.client.sync([spec()], AROUND)
+    assert (len(records), len(http.client._warned)) == (3, 3)

@@ -3,7 +3,7 @@
 from h2.errors import ErrorCodes
 
 from pipeops.agent.services.h2_stream import H2Stream
-from pipeops.protocol.exchange.native import UNKNOWN_LENGTH
+from pipeops.protocol.exchange.native import UNKNOWN_LENGTH, HeadFlag
 from tests.unit.agent.services.h2_pieces import Asked
 
 POST = b"POST / HTTP/1.1\r\nhost: h\r\n\r\n"
@@ -179,3 +179,12 @@ def test_a_head_that_does_not_come_is_given_up_unless_it_is_grpc() -> None:
     _, stream = begun(asked)
     stream.give_up_if_late(1e9, 10.0)
     assert asked.reports == []
+
+
+def test_a_caller_that_looks_after_the_time_itself_may_wait_for_a_day() -> None:
+    asked = Asked(flags=int(HeadFlag.CALLER_TIMES))
+    carrier, stream = begun(asked)
+    stream.give_up_if_late(86_000.0, 10.0)
+    assert (asked.reports, carrier.over) == ([], [])
+    stream.give_up_if_late(86_401.0, 10.0)
+    assert (asked.reports[0][0], carrier.over) == (504, [ErrorCodes.CANCEL])

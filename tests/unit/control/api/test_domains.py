@@ -95,3 +95,22 @@ async def test_a_wildcard_that_came_first_can_be_taken_away(store, connect, serv
     await agent.post(f"{PREFIX}/register", json=registration(cluster, "*.example.com"))
     assert (await admin.delete(f"{PATH}/*.example.com")).status_code == 204
     assert services.gateway.registry.table.hosts() == ()
+
+
+async def test_hosts_that_no_route_names_are_allowed_by_operators_only(
+    store, connect, services, admin, user
+):
+    cluster, agent = await add_agent(store, connect, "edge")
+    answer = await agent.post(f"{PREFIX}/register", json=registration(cluster, ""))
+    assert (answer.status_code, "'*'" in answer.json()["hint"]) == (409, True)
+    [refused] = (await user.get("/api/v1/domains")).json()["refused"]
+    assert (refused["host"], refused["reason"]) == ("*", "not-allowed")
+    assert (await user.post(f"{PATH}/*/verify")).status_code == 400
+    made = await admin.post(PATH, json={"domain": "*"})
+    assert (made.status_code, made.json()["domain"], made.json()["counts"]) == (201, "*", True)
+    table = services.gateway.registry.table
+    assert table.match("any.example.net", "/").cluster == "edge"
+    removed = await agent.post(f"{PREFIX}/unregister", json={"hostname": "[::"})
+    assert removed.json()["removed"] == 0
+    assert (await admin.delete(f"{PATH}/*")).status_code == 204
+    assert table.match("any.example.net", "/") is None

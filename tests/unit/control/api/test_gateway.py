@@ -50,6 +50,7 @@ async def test_a_route_is_registered_and_unregistered(store, connect, table):
             "routes": 1,
             "rejected": [],
             "rejected_count": 0,
+            "warnings": [],
         }
     assert table.match("app.example.com", "/x").cluster == "edge"
     for removed in (1, 0):
@@ -190,3 +191,22 @@ async def test_a_control_plane_without_a_gateway(services, store, connect, app):
     app.state.services = replace(services, gateway=None)
     cluster, agent = await add_agent(store, connect, "edge")
     assert (await agent.post(f"{PREFIX}/sync", json=synchronisation(cluster))).status_code == 404
+
+
+async def test_agents_hear_of_annotations_that_do_not_count(app, services, store, connect):
+    class Insight:
+        def counters(self, route):
+            return None
+
+        def warnings(self, route):
+            return ("too much",)
+
+    gateway = replace(services.gateway, insight=Insight())
+    app.state.services = replace(services, gateway=gateway)
+    cluster, agent = await add_agent(store, connect, "edge")
+    expected = [{"ingress": "shop/web", "warning": "too much"}]
+    answer = await agent.post(f"{PREFIX}/register", json=registration(cluster))
+    assert answer.json()["warnings"] == expected
+    body = synchronisation(cluster, "a.io", "b.io")
+    answer = await agent.post(f"{PREFIX}/sync", json=body)
+    assert answer.json()["warnings"] == expected, "once for each Ingress"

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeops.control.api.services import ClusterConnection
+from pipeops.control.public.route_counters import RouteCounters
 from pipeops.control.routes.ownership import HostRule
 from tests.unit.control.api.routed import (
     PREFIX,
@@ -37,6 +38,29 @@ async def test_routes_say_whether_they_are_served(services, store, connect, user
     assert items[1]["hint"]
     assert "no agent" in items[2]["problem"]
     assert (items[0]["service"], items[0]["namespace"], items[0]["port"]) == ("web", "shop", 80)
+
+
+async def test_routes_say_what_happened_on_them(services, store, connect, user):
+    one, agent = await add_agent(store, connect, "one")
+    await agent.post(f"{PREFIX}/sync", json=synchronisation(one, "a.io", "b.io"))
+    counters = RouteCounters()
+    counters.requests, counters.errors = 7, 2
+
+    class Insight:
+        def counters(self, route):
+            return counters if route.key.host == "a.io" else None
+
+        def warnings(self, route):
+            return ("too much",) if route.key.host == "b.io" else ()
+
+    insight = replace(services.gateway, insight=Insight())
+    user._transport.app.state.services = replace(services, gateway=insight)
+    items = (await user.get("/api/v1/routes")).json()["items"]
+    assert [item["traffic"] for item in items] == [
+        {"active": 0, "requests": 7, "errors": 2, "refused": 0},
+        None,
+    ]
+    assert [item["warnings"] for item in items] == [[], ["too much"]]
 
 
 async def test_a_long_list_comes_in_pages(store, connect, user):

@@ -132,6 +132,28 @@ async def test_wanted_hosts_get_certificates_and_are_left_alone_then(bench, run)
     assert bench.ordered[2:] == ["c.example.com"]
 
 
+async def test_looks_that_take_long_leave_the_processor_to_others(bench, run, clock, monkeypatch):
+    pauses = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds):
+        if seconds:
+            pauses.append(seconds)
+        await sleep(0)
+
+    orders = bench.make()
+    certificates = orders._certificates
+
+    def slow():
+        clock.advance(0.2)
+        return certificates()
+
+    orders._certificates = slow
+    monkeypatch.setattr(module.asyncio, "sleep", noted)
+    await run(orders)
+    assert pauses == [pytest.approx(1.8)]
+
+
 async def test_names_that_no_authority_would_sign_are_said_once_and_left_out(bench, run):
     bench.wanted = ["localhost", "10.0.0.1", "not a host", "*.com", "a.example.com"]
     with capture_logs() as records:

@@ -170,6 +170,19 @@ async def test_settings_and_routes_want_hosts(bench):
     assert bench.make().order_status() == []
 
 
+async def test_a_host_that_routes_want_now_is_ordered_for_at_once(bench, run):
+    certificates = bench.make(acme=replace(ACME, hosts=()))
+    await run(certificates)
+    bench.routes = ["route.example.com"]
+    certificates.hosts_changed()
+    async with asyncio.timeout(5):
+        while not certificates.order_status():
+            await turns()
+    (status,) = certificates.order_status()
+    assert status.host == "route.example.com"
+    bench.make().hosts_changed()
+
+
 async def test_files_are_served_and_what_is_wrong_with_them_is_said(bench, run, tmp_path):
     folder = tmp_path / "certificates"
     folder.mkdir()

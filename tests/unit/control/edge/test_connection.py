@@ -7,6 +7,7 @@ import pytest
 
 from pipeops.control.auth.grants import Grant
 from pipeops.control.edge.access_log import AccessLog
+from pipeops.control.edge.answer_queue import AnswerQueue
 from pipeops.control.edge.connection import MAX_PIPELINED, ClientConnection
 from pipeops.control.edge.exchange import ClientRequest
 from pipeops.control.edge.failures import kube_failure
@@ -58,6 +59,7 @@ class FakeEdge:
             call_later=lambda _seconds, _flush: None,
             enabled=False,
         )
+        self.answers = AnswerQueue()
         self.connections: set[ClientConnection] = set()
         self.lingering: set[Lingering] = set()
         self.requests: list[ClientRequest] = []
@@ -449,3 +451,35 @@ async def test_requests_that_came_before_the_answer_are_no_sign_of_a_lie() -> No
     await turns(2)
     assert len(edge.requests) == 2
     assert not transport.closed
+
+
+async def test_an_answer_waits_for_the_end_of_the_turn_and_no_longer() -> None:
+    edge = FakeEdge()
+    connection, transport = connect(edge)
+    feed(connection, GET)
+    connection.begin(OK + b"hi", Framing.LENGTH, 200, reusable=True)
+    connection.finish()
+    assert transport.take() == b""
+    await turns(1)
+    assert transport.take() == OK + b"hi"
+
+
+@pytest.mark.parametrize("end", ["close", "abort", "refuse"])
+async def test_an_answer_leaves_before_its_connection_ends_in_the_same_turn(end: str) -> None:
+    edge = FakeEdge()
+    connection, transport = connect(edge)
+    feed(connection, GET)
+    connection.begin(OK + b"hi", Framing.LENGTH, 200, reusable=True)
+    connection.finish()
+    if end == "close":
+        connection.close()
+    elif end == "abort":
+        connection.abort("revoked")
+    else:
+        feed(connection, b"garbage\r\n\r\n")
+    sent = transport.take()
+    assert sent.startswith(OK + b"hi")
+    assert (b"HTTP/1.1 400" in sent) is (end == "refuse")
+    assert transport.closed
+    await turns()
+    assert transport.take() == b""

@@ -6,6 +6,7 @@ from pipeops.control.public.route_state import RouteState, RouteStates
 from pipeops.control.public.trouble import Trouble
 from pipeops.control.public_settings import PublicSettings, RouteDefaults
 from pipeops.protocol.exchange.native import Framing
+from pipeops.protocol.exchange.status import Hop
 from tests.support.public_gateway import route
 from tests.unit.control.public.conftest import FakePublicClient
 
@@ -58,7 +59,7 @@ class Bench:
 def test_a_request_counts_until_it_is_over_however_it_ends() -> None:
     for end in ("finish", "gone", "abort", "timed_out"):
         bench = Bench()
-        assert (bench.state.active, len(bench.live)) == (1, 1)
+        assert (bench.state.counters.active, len(bench.live)) == (1, 1)
         if end == "finish":
             bench.guard.finish()
         elif end == "gone":
@@ -67,7 +68,7 @@ def test_a_request_counts_until_it_is_over_however_it_ends() -> None:
             bench.guard.abort("lost")
         else:
             bench.guard.timed_out()
-        assert (bench.state.active, len(bench.live)) == (0, 0), end
+        assert (bench.state.counters.active, len(bench.live)) == (0, 0), end
 
 
 def test_a_body_larger_than_the_route_allows_ends_both_sides() -> None:
@@ -135,3 +136,20 @@ def test_back_pressure_passes_through() -> None:
     assert not bench.guard.write(b"x")
     bench.guard.on_client_writable()
     assert bench.way.writable == 1
+
+
+def test_answers_of_5xx_and_what_is_cut_off_are_errors() -> None:
+    ok, broken, cut, refused, slow, gone = (Bench() for _ in range(6))
+    ok.guard.begin(HEAD, Framing.LENGTH, 404, reusable=True)
+    ok.guard.finish()
+    broken.guard.begin(HEAD, Framing.LENGTH, 500, reusable=True)
+    cut.guard.begin(HEAD, Framing.LENGTH, 200, reusable=True)
+    cut.guard.abort("lost")
+    refused.guard.fail(502, "no", Hop.SERVICE)
+    slow.guard.timed_out()
+    gone.guard.on_client_gone()
+    counted = [
+        (one.state.counters.requests, one.state.counters.errors)
+        for one in (ok, broken, cut, refused, slow, gone)
+    ]
+    assert counted == [(1, 0), (1, 1), (1, 1), (1, 1), (1, 1), (1, 0)]

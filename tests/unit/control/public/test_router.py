@@ -192,6 +192,18 @@ def test_limits_of_a_route() -> None:
     assert bench.ask().trouble is Trouble.BUSY
 
 
+def test_nothing_new_begins_while_too_much_waits() -> None:
+    bench = Bench(route("app.example.com"))
+    bench.router.waiting.taken = bench.router.waiting.limit + 1
+    assert bench.ask().trouble is Trouble.BUSY
+    assert (bench.client.retry_after, bench.opened) == (1, [])
+    [state] = bench.router.states._states.values()
+    assert (state.counters.refused, state.counters.requests) == (1, 0)
+    bench.router.waiting.taken = 0
+    bench.client = FakePublicClient()
+    assert bench.ask().trouble is None
+
+
 def test_websockets_are_carried_and_other_upgrades_ignored() -> None:
     bench = Bench(route("app.example.com"))
     bench.ask("/", "app.example.com", "GET", "Connection: Upgrade", "Upgrade: WebSocket")

@@ -11,7 +11,6 @@ from pipeops.control.public.tunnel_way import TunnelWay
 from pipeops.control.public_settings import PublicSettings
 from pipeops.control.sessions.registry import SessionRegistry
 from pipeops.http1.head import parse_head
-from pipeops.protocol.mux.waiting import WaitingBytes
 from tests.support.public_gateway import route
 from tests.support.scripted_agent import ScriptedAgent
 from tests.support.turns import turns
@@ -70,14 +69,6 @@ async def test_an_agent_that_multiplexes_nothing_cannot_carry_public_traffic() -
     agent.instance.lanes[0].link.session = None
     bench = Bench(registry)
     assert (bench.exchange, bench.context.trouble) == (None, Trouble.NOT_SERVED)
-
-
-async def test_nothing_new_begins_while_too_much_waits() -> None:
-    registry = SessionRegistry(now=lambda: 0.0, waiting=WaitingBytes(10))
-    ScriptedAgent(registry, "edge")
-    registry.waiting.taken = 11
-    bench = Bench(registry)
-    assert (bench.exchange, bench.context.trouble) == (None, Trouble.BUSY)
 
 
 async def test_a_session_that_is_ending_takes_nothing_new() -> None:

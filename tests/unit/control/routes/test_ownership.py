@@ -117,3 +117,35 @@ def test_a_refusal_says_what_to_do_and_not_whose_it_is(rule):
 def test_the_domains_above_a_host():
     assert list(domains_above("*.a.b.c")) == ["a.b.c", "b.c", "c"]
     assert list(domains_above("localhost")) == ["localhost"]
+    assert list(domains_above("")) == ["*"]
+
+
+@pytest.mark.parametrize("rule", HostRule)
+def test_routes_without_a_host_need_an_operators_word_and_one_cluster_has_them(rule):
+    owners = ownership(rule, ("one", "example.com"))
+    refusal = owners.judge("one", "")
+    assert refusal.reason is Reason.NOT_ALLOWED
+    assert "pipeops domains allow CLUSTER '*'" in refusal.hint
+    owners = ownership(rule, ("one", "*"), ("two", "*"))
+    assert owners.judge("one", "") is None
+    assert reason(owners, "three", "") is Reason.NOT_ALLOWED
+    owners.hold("", "one")
+    refusal = owners.judge("two", "")
+    assert (refusal.reason, "one" in refusal.message.split()) == (Reason.TAKEN, False)
+    assert (reason(owners, "two", "app.example.net") is None) == (rule is FIRST)
+    assert (reason(owners, "two", "single") is None) == (rule is FIRST)
+
+
+def test_routes_without_a_host_answer_nothing_that_others_have_or_may_have():
+    owners = ownership(VERIFIED, ("two", "two.example"), ("one", "one.example"))
+    owners.hold("held.example.com", "two")
+    owners.hold("*.wild.example.com", "two")
+    owners.hold("mine.example.com", "one")
+    own = HostOwnership(VERIFIED, ("control.example.com", "*.control.example.com", "10.0.0.1"))
+    for host in ("two.example", "a.two.example", "held.example.com", "a.wild.example.com"):
+        assert not owners.may_catch("one", host)
+    for host in ("one.example", "mine.example.com", "b.a.wild.example.com", "x", "192.0.2.1"):
+        assert owners.may_catch("one", host)
+    for host in ("control.example.com", "a.control.example.com", "10.0.0.1"):
+        assert not own.may_catch("one", host)
+    assert own.may_catch("one", "example.com")

@@ -242,3 +242,14 @@ async def test_a_change_that_cannot_have_its_turn_is_an_outage(registry, one, ro
         await registry.register(one, route(path="/b"))
     waiting.set()
     assert (await first).routes == 1
+
+
+async def test_who_subscribed_hears_of_each_change_of_the_table_once(registry, one, route):
+    heard = []
+    registry.subscribe(lambda: heard.append(len(registry.table)))
+    await registry.register(one, route())
+    await registry.register(one, route())
+    await registry.sync(one, [route(), route(path="/a"), route("b.example.com")])
+    await registry.sync(one, [route(), route(path="/a"), route("b.example.com")])
+    await registry.unregister(one, "b.example.com")
+    assert heard == [1, 3, 2]

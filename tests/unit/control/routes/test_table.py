@@ -149,3 +149,30 @@ def test_a_match_does_not_depend_on_the_number_of_routes_or_slashes():
         assert table.match("H4999.example.com:443", hostile).key.path == "/"
     # A scan over routes or slashes would need a thousand times as long.
     assert time.perf_counter() - started < 1.0
+
+
+def test_routes_without_a_host_answer_hosts_that_no_route_names_as_far_as_they_may():
+    hostless = route("", "/", service="any")
+    asked = []
+
+    def may(cluster, host):
+        asked.append((cluster, host))
+        return host != "forbidden.example.com"
+
+    table = RouteTable([hostless, route(path="/only"), route("*.wild.example.com", "/w")], may)
+    assert table.match("App.example.net:80", "/x") is hostless
+    assert asked == [("edge", "app.example.net")]
+    assert table.match("192.0.2.1", "/") is hostless
+    for host in (
+        "app.example.com",
+        "a.wild.example.com",
+        "forbidden.example.com",
+        "",
+        "*",
+        "*.x.y",
+    ):
+        assert table.match(host, "/x") is None
+    assert not table.knows_host("forbidden.example.com")
+    assert table.of_host("") == (hostless,)
+    table.remove(hostless.key)
+    assert table.match("192.0.2.1", "/") is None

@@ -66,6 +66,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         self.tls = True
         self.peer = peer
         self.since = edge.now()
+        self.waiting = router.waiting
         self._router = router
         self._h2 = _engine()
         self._streams: dict[int, Http2Stream] = {}
@@ -157,9 +158,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         size = event.flow_controlled_length or 0
         data = event.data or b""
         self._credit += size
-        if self._credit >= CREDIT_STEP and self._held < MAX_HELD:
-            self._h2.increment_flow_control_window(self._credit)
-            self._credit = 0
+        self.open_window()
         last = event.stream_ended is not None
         if not data and not last and not self._control.spend(self.edge.now()):
             self._give_up("too many empty frames", ENHANCE_YOUR_CALM)
@@ -258,9 +257,18 @@ class Http2Connection(asyncio.BufferedProtocol):
     def hold(self, size: int) -> None:
         """Multiplexer: bytes are kept."""
         self._held += size
-        if self._credit >= CREDIT_STEP and self._held < MAX_HELD and self._transport is not None:
+        self.waiting.taken += size
+        self.open_window()
+
+    def open_window(self) -> None:
+        """Let the client send on, unless too much is kept for it, or something while the whole process keeps too much."""
+        held = self._held
+        if self._credit < CREDIT_STEP or self._transport is None or held >= MAX_HELD:
+            return
+        if not held or not self.waiting.exceeded:
             self._h2.increment_flow_control_window(self._credit)
             self._credit = 0
+            self._flush_later()
 
     # -- what goes -----------------------------------------------------------------------------
 

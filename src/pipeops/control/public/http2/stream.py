@@ -4,12 +4,15 @@ from typing import Protocol
 
 from pipeops.control.edge.exchange import ClientRequest, Exchange
 from pipeops.control.edge.shared import Edge
+from pipeops.control.public.context import RequestContext
 from pipeops.control.public.http2.answer import Answer
 from pipeops.control.public.router import Memo
+from pipeops.control.public.trouble import Trouble
 from pipeops.http1.framing import FramingError
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.headers import Headers
+from pipeops.protocol.mux.waiting import WaitingBytes
 
 HIGH_WATER = (
     64 * 1024
@@ -27,6 +30,7 @@ class Multiplexer(Protocol):
     peer: str
     tls: bool
     sni: str
+    waiting: WaitingBytes
 
     def send_fields(self, stream: "Http2Stream", fields: Headers, *, last: bool) -> None:
         """Send the answer's head."""
@@ -58,7 +62,7 @@ class Http2Stream:
     """
 
     __slots__ = (
-        "_answer", "_body_left", "_body_paused", "_exchange", "_held", "_held_end", "_stalled", "_status", "credit", "end_sent", "ended", "id", "moved", "mux", "outbox",
+        "_answer", "_body_left", "_body_paused", "_counted", "_exchange", "_held", "_held_end", "_stalled", "_status", "credit", "end_sent", "ended", "id", "moved", "mux", "outbox",
         "over", "received_end", "request", "sent",
     )  # fmt: skip
 
@@ -77,6 +81,8 @@ class Http2Stream:
         self.outbox = bytearray()
         self.ended = self.end_sent = self.received_end = self.over = False
         self.sent = self.credit = 0
+        # Of the outbox, in the process's budget. What comes while we are stalled is in it by the exchange's own count.
+        self._counted = 0
         self.moved = 0.0
 
     # -- PublicClient ------------------------------------------------------------------------
@@ -163,8 +169,15 @@ class Http2Stream:
         if data:
             self.outbox += data
             self.mux.pump_later(self)
-        self._stalled = len(self.outbox) >= HIGH_WATER
+        size = len(self.outbox)
+        self._stalled = size >= HIGH_WATER or (size > 0 and self.mux.waiting.exceeded)
+        if not self._stalled:
+            self._count(size)
         return not self._stalled
+
+    def _count(self, size: int) -> None:
+        self.mux.waiting.taken += size - self._counted
+        self._counted = size
 
     def finish(self) -> None:
         """Client: the answer is complete."""
@@ -172,6 +185,7 @@ class Http2Stream:
         if self.over or self.ended:
             return
         self.ended = True
+        self._count(len(self.outbox))  # the exchange counts nothing any more
         self.moved = self.mux.edge.now()
         self._log("ok")
         self.mux.pump_later(self)
@@ -233,6 +247,8 @@ class Http2Stream:
                 return
         if self._exchange is None:
             self.mux.give_credit(self, len(data))  # answered already: nobody wants it
+        elif self._body_paused and data and self.mux.waiting.exceeded:
+            self._refuse_the_rest(self._exchange)
         elif self._body_paused:
             # Joined: frames of one byte must cost no more than others.
             self._held += data
@@ -240,6 +256,18 @@ class Http2Stream:
             self.mux.hold(len(data))
         else:
             self._pass_on(data, last=last)
+
+    def _refuse_the_rest(self, exchange: Exchange) -> None:
+        """The whole process keeps too much already: those whose Services do not take what they send go first."""
+        context = self.request.context
+        if isinstance(context, RequestContext):
+            context.trouble = Trouble.BUSY
+        self._exchange = None
+        self._drop_held()
+        exchange.on_client_gone()
+        self.fail(
+            503, "too much is kept for slow Services already", Hop.CONTROL_PLANE, retry_after=1
+        )
 
     def _break_word(self) -> None:
         """The body is not as long as declared (RFC 9113 section 8.1.1); h2 does not look when trailers end it.
@@ -258,10 +286,16 @@ class Http2Stream:
         """The client's window took what waited."""
         if self.ended:
             self.moved = self.mux.edge.now()
-        if self._stalled and len(self.outbox) < HIGH_WATER // 2:
+        size = len(self.outbox)
+        if not self._stalled or self.ended:
+            self._count(size)
+        elif size < HIGH_WATER // 2 and not (size and self.mux.waiting.exceeded):
             self._stalled = False
+            self._count(size)
             if self._exchange is not None:
                 self._exchange.on_client_writable()
+        else:
+            self._count(min(self._counted, size))
 
     def on_client_gone(self) -> None:
         """The client reset the stream, or its connection is lost."""
@@ -282,6 +316,10 @@ class Http2Stream:
         self.over = True
         self._exchange = None
         self.outbox.clear()
+        self._count(0)
+        self._drop_held()
+
+    def _drop_held(self) -> None:
         self.mux.hold(-len(self._held))
         self._held = bytearray()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 
 from pipeops.control.edge.upstream_connection import Pipe, UpstreamConnection, UpstreamExchange
 
-MAX_IDLE = 32  # of one place
+MAX_IDLE = 256  # of one place; there are never more than there lately were requests at once
 MAX_PLACES = 1024  # with idle connections
 IDLE_TIMEOUT = 30.0  # seconds; below the 60 s and more of load balancers and servers
 

@@ -11,6 +11,7 @@ from pipeops.control.public.http2.connection import MAX_STREAMS, Http2Connection
 from pipeops.control.public.http2.stream import Http2Stream
 from pipeops.http1.read_buffer import ReadBuffer
 from pipeops.protocol.exchange.native import Framing
+from pipeops.protocol.mux.waiting import WaitingBytes
 from tests.support.http2_client import Http2Engine
 from tests.support.transports import RecordingTransport, feed
 from tests.support.turns import turns
@@ -46,6 +47,7 @@ class Bench(Http2Engine):
         self.ways: list[Way] = []
         self.socket = Socket(peername=("203.0.113.9", 1))
         router: Any = self
+        self.waiting = WaitingBytes(64 << 20)
         self.connection = Http2Connection(edge, router, sni="app.example.com")
         self.connection.connection_made(self.socket)
 
@@ -358,3 +360,28 @@ async def test_bodies_kept_for_full_ways_are_bounded_together(
 async def test_asyncio_sees_no_half_open_connection(bench: Bench) -> None:
     assert bench.connection.eof_received() is False
     assert isinstance(bench.connection, asyncio.BufferedProtocol)
+
+
+async def test_a_connection_that_keeps_something_gets_no_window_while_the_process_keeps_too_much(
+    bench: Bench,
+) -> None:
+    stream = bench.request("/", "app.example.com", "POST", end=False)
+    other = bench.request("/", "app.example.com", "POST", end=False)
+    await bench.exchange()
+    bench.streams[0].pause_body()
+    bench.h2.send_data(stream, b"x" * 1000)
+    await bench.exchange()
+    assert bench.waiting.taken == 1000
+    bench.waiting.taken += bench.waiting.limit
+    before = bench.h2.outbound_flow_control_window
+    for _ in range(8):
+        bench.h2.send_data(other, bytes(16_000))
+        await bench.exchange()
+    assert bench.h2.outbound_flow_control_window == before - 128_000
+    assert len(bench.ways[1].body) == 128_000
+    bench.waiting.taken -= bench.waiting.limit
+    bench.connection.open_window()
+    await bench.exchange()
+    assert bench.h2.outbound_flow_control_window > before - 16_000
+    bench.connection.abort("over")
+    assert bench.waiting.taken == 0

@@ -12,6 +12,7 @@ from pipeops.http1.head import read_block
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.headers import Headers
+from pipeops.protocol.mux.waiting import WaitingBytes
 from tests.unit.control.public.test_exchange_guard import Way
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
@@ -32,6 +33,7 @@ class FakeMux:
         self.pumped = 0
         self.was_reset: list[int] = []
         self.credit = self.held = 0
+        self.waiting = WaitingBytes(1 << 20)
 
     def send_fields(self, stream: Http2Stream, fields: Headers, *, last: bool) -> None:
         self.fields, self.last = fields, last
@@ -158,3 +160,73 @@ def test_what_the_connection_knows_its_streams_know() -> None:
     stream.tls = False
     stream.memo = None
     assert (mux.peer, mux.sni, mux.tls) == ("x", "x", False)
+
+
+def begun() -> tuple[FakeMux, Http2Stream, Way]:
+    mux, stream, way = made()
+    stream.begin(b"HTTP/1.1 200 OK\r\n\r\n", Framing.CLOSE, 200, reusable=False)
+    return mux, stream, way
+
+
+def test_what_waits_for_the_client_is_in_the_budget_until_it_has_left() -> None:
+    mux, stream, _ = begun()
+    assert stream.write(bytes(1000))
+    assert mux.waiting.taken == 1000
+    del stream.outbox[:400]
+    stream.on_sent()
+    assert mux.waiting.taken == 600
+    stream.finish()
+    stream.on_client_gone()
+    assert mux.waiting.taken == 0
+
+
+def test_what_comes_while_it_is_stalled_is_counted_by_who_sends_it_until_it_is_over() -> None:
+    mux, stream, way = begun()
+    assert stream.write(bytes(1000))
+    assert not stream.write(bytes(HIGH_WATER))
+    assert mux.waiting.taken == 1000
+    del stream.outbox[: HIGH_WATER + 500]
+    stream.on_sent()
+    assert (mux.waiting.taken, way.writable) == (500, 1)
+    assert not stream.write(bytes(HIGH_WATER))
+    stream.finish()
+    assert mux.waiting.taken == HIGH_WATER + 500, "nobody else counts it now"
+    del stream.outbox[:HIGH_WATER]
+    stream.on_sent()
+    assert mux.waiting.taken == 500
+    stream.on_complete()
+    assert mux.waiting.taken == 0
+
+
+def test_beyond_the_budget_each_answer_waits_for_its_client_and_goes_on() -> None:
+    mux, stream, way = begun()
+    mux.waiting.taken = mux.waiting.limit + 1
+    assert not stream.write(b"ab")
+    del stream.outbox[:1]
+    stream.on_sent()
+    assert way.writable == 0
+    del stream.outbox[:1]
+    stream.on_sent()
+    assert way.writable == 1
+    assert mux.waiting.taken == mux.waiting.limit + 1
+
+
+def test_beyond_the_budget_a_body_that_its_service_does_not_take_is_refused() -> None:
+    mux, stream, way = made(b"POST")
+    stream.pause_body()
+    stream.on_data(b"abc", last=False)
+    assert (mux.held, way.gone) == (3, 0)
+    mux.waiting.taken = mux.waiting.limit + 1
+    stream.on_data(b"d", last=False)
+    assert (mux.held, way.gone) == (0, 1)
+    assert (b":status", b"503") in mux.fields
+    assert any(name == b"retry-after" for name, _ in mux.fields)
+    stream.on_data(b"more", last=True)
+    assert (mux.held, mux.credit, way.body) == (0, 4, b"")
+
+
+def test_beyond_the_budget_what_its_service_takes_goes_on() -> None:
+    mux, stream, way = made(b"POST")
+    mux.waiting.taken = mux.waiting.limit + 1
+    stream.on_data(b"abc", last=True)
+    assert (way.body, mux.fields) == (b"abc", [])

@@ -1,0 +1,92 @@
+"""Many slow HTTP/2 clients at once: what is kept for them is bounded for the whole process, and others are told."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_public_http1 import Client, head
+from tests.support.http2_client import Http2Client
+from tests.support.processes import wait_until
+from tests.support.public_gateway import PublicBench, route
+
+HOST = "app.example.com"
+LIMIT = 512 * 1024
+CLIENTS = 24
+# Every byte that may still come when the limit is reached: of one stream that was admitted before, its window.
+SURPLUS = 1024 * 1024
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[PublicBench]:
+    with PublicBench(tmp_path, max_waiting=LIMIT) as made:
+        made.table.put(route(HOST))
+        yield made
+
+
+def connected(bench: PublicBench, stack: ExitStack) -> Http2Client:
+    client = Http2Client(stack.enter_context(bench.secure(alpn=("h2",))))
+    stack.enter_context(client)
+    return client
+
+
+def status(bench: PublicBench) -> tuple[int, dict[str, str]]:
+    """Of one more request, over HTTP/1.1."""
+    with bench.plain() as connection:
+        return Client(connection).ask(head("/"))[:2]
+
+
+def settled(bench: PublicBench, condition: Callable[[], bool]) -> None:
+    wait_until(condition, "the budget", timeout=20)
+
+
+@pytest.mark.parametrize("size", [60_000, 3_000_000])
+def test_clients_that_read_nothing_cannot_take_more_than_the_budget(
+    bench: PublicBench, size: int
+) -> None:
+    with ExitStack() as stack:
+        highest = 0
+        refused = 0
+        for _ in range(CLIENTS):
+            client = connected(bench, stack)
+            client.reads = False
+            streams = [client.request(f"/big/{size}") for _ in range(8)]
+            client.flush()
+            client.until(lambda s=streams, c=client: all(c.answers[one].fields for one in s))
+            refused += sum(client.answers[one].status == 503 for one in streams)
+            highest = max(highest, bench.waiting.taken)
+        assert bench.waiting.exceeded
+        assert LIMIT < highest < LIMIT + 8 * SURPLUS
+        assert refused > 8 * (CLIENTS // 2), "most came too late"
+        code, fields = status(bench)
+        assert (code, fields["retry-after"]) == (503, "1")
+    settled(bench, lambda: bench.waiting.taken == 0)
+    assert status(bench)[0] == 200
+
+
+def test_uploads_that_their_service_does_not_take_cannot_either(bench: PublicBench) -> None:
+    with ExitStack() as stack:
+        clients = []
+        for _ in range(CLIENTS):
+            client = connected(bench, stack)
+            stream = client.request("/stalled", HOST, "POST", end=False)
+            clients.append((client, stream))
+            client.flush()
+        highest = 0
+        for client, stream in clients:
+            # More than the way to the agent takes, so that the gateway has to keep some.
+            for _ in range(60):
+                client.read(0.005)
+                if client.answers[stream].fields or client.closed:
+                    break
+                room = min(client.h2.local_flow_control_window(stream), 16_000)
+                if room:
+                    client.h2.send_data(stream, b"x" * room)
+                    client.flush()
+            highest = max(highest, bench.waiting.taken)
+        assert highest < LIMIT + SURPLUS
+        answers = [client.answers[stream] for client, stream in clients]
+        assert sum(answer.status == 503 for answer in answers) > CLIENTS // 2
+    settled(bench, lambda: bench.waiting.taken == 0)
+    assert status(bench)[0] == 200
