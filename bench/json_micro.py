@@ -71,9 +71,9 @@ class Path:
     def __init__(self, scope):
         loop = asyncio.get_running_loop()
         self.control, self.agent = Link(), Link()
-        self.peer, edge = self.control_plane(loop, scope)
+        self.peer, self.edge = self.control_plane(loop, scope)
         self.lane, pool = self.cluster(scope)
-        self.clients = [ClientConnection(edge) for _ in range(CLIENTS)]
+        self.clients = [ClientConnection(self.edge) for _ in range(CLIENTS)]
         self.upstream = [UpstreamConnection(pool) for _ in range(CLIENTS)]
         self.written = []
         for protocol in (*self.clients, *self.upstream):
@@ -146,6 +146,7 @@ class Path:
         answered = clock()
         for text in answers:
             self.peer.on_link_text(self.control, text)
+        self.edge.answers.flush()
         done = clock()
         self.spent["edge"] += sent - began + done - answered
         self.spent["agent"] += answered - sent

@@ -13,8 +13,10 @@ from pipeops.control.edge.pipeops_dialect.response import (
     LAST_CHUNK,
     frame,
     framing_of,
-    render_head,
-    render_lines,
+    header_lines,
+    render,
+    render_start,
+    render_whole,
 )
 from pipeops.protocol.exchange.events import (
     Aborted,
@@ -41,7 +43,7 @@ MAX_IN_ONE = 4 * 1024 * 1024  # request body in one message; the API server's ow
 MAX_UNSENT = 16 * 1024  # body bytes that wait for the rest of the loop's turn
 MAX_HELD = 8 * 1024 * 1024  # answer kept for a client that reads slowly; there is no credit to send
 
-_NONE, _CHUNKED, _CLOSE = Framing.NONE, Framing.CHUNKED, Framing.CLOSE
+_NONE, _LENGTH, _CHUNKED, _CLOSE = Framing.NONE, Framing.LENGTH, Framing.CHUNKED, Framing.CLOSE
 
 CallLater = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
 
@@ -110,7 +112,8 @@ class JsonExchange:
         self._paused = False  # the client's socket is full
         self._held: deque[bytes] = deque()
         self._held_bytes = 0
-        self._unsent: list[bytes] | None = None  # the head, and what came right behind it
+        #: The start of the head, and what of the body came right behind it.
+        self._unsent: list[bytes] | None = None
         self._status = 0
         self._after: AnswerEvent | None = None  # how the answer ends once `_held` has left
         self._over = False
@@ -221,7 +224,7 @@ class JsonExchange:
         self._order.advance(event)
         if isinstance(event, BodyChunk):
             if self._framing is not _NONE:
-                self._write(frame(event.data, self._framing))
+                self._write(event.data)
         elif isinstance(event, ResponseHead):
             self._begin(event)
         else:
@@ -243,7 +246,7 @@ class JsonExchange:
         self._order.step(ResponseHead)
         if self._timer is not None:
             self._timer.cancel()
-        self._send_head(status, render_lines(status, lines, framing), framing)
+        self._send_head(status, lines, framing)
         return True
 
     def _framing_of(self, status: int) -> Framing:
@@ -270,22 +273,31 @@ class JsonExchange:
             )
             return
         framing = self._framing_of(head.status)
-        self._send_head(head.status, render_head(head, framing), framing)
+        self._send_head(head.status, header_lines(head, framing), framing)
 
-    def _send_head(self, status: int, rendered: bytes, framing: Framing) -> None:
+    def _send_head(self, status: int, lines: bytes, framing: Framing) -> None:
         self._begun = True
         self._framing = framing
         # What comes right behind the head leaves with it: most answers are one write then.
-        self._unsent, self._status = [rendered], status
+        self._unsent, self._status = [render_start(status, lines)], status
         self._call_later(0, self._send_unsent)
 
     def _send_unsent(self) -> None:
         if self._unsent is None or self._over:
             return
-        data, self._unsent = b"".join(self._unsent), None
+        (start, *body), self._unsent = self._unsent, None
+        framing = self._framing
         self._paused = not self._client.begin(
-            data, self._framing, self._status, reusable=self._framing is not _CLOSE
+            render(start, body, framing), framing, self._status, reusable=framing is not _CLOSE
         )
+
+    def _send_whole_answer(self) -> bool:
+        """Head, body and end came together, as most do; False: some of it has left."""
+        if self._unsent is None:
+            return False
+        (start, *body), self._unsent = self._unsent, None
+        self._client.begin(render_whole(start, body), _LENGTH, self._status, reusable=True)
+        return True
 
     def _write(self, data: bytes) -> None:
         if self._unsent is not None:
@@ -293,6 +305,7 @@ class JsonExchange:
             if len(data) > MAX_UNSENT:
                 self._send_unsent()
             return
+        data = frame(data, self._framing)
         if not self._paused:
             self._paused = not self._client.write(data)
             return
@@ -320,21 +333,15 @@ class JsonExchange:
         if self._over:
             return
         if self._framing is _CHUNKED and isinstance(event, BodyEnd):
-            self._last_write(LAST_CHUNK)
+            if not self._send_whole_answer():
+                self._client.write(LAST_CHUNK)
         else:
-            self._last_write(b"")
+            self._send_unsent()
         self._finish()
         if isinstance(event, Aborted):
             self._broke_off(event)
         else:
             self._client.finish()
-
-    def _last_write(self, data: bytes) -> None:
-        if self._unsent is not None:
-            self._unsent.append(data)
-            self._send_unsent()
-        elif data:
-            self._client.write(data)
 
     def _broke_off(self, event: Aborted) -> None:
         if not self._begun:

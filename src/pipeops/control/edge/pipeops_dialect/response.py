@@ -10,7 +10,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 MAX_STATUS_LINES = 64
 
 _NONE, _CHUNKED, _CLOSE = Framing.NONE, Framing.CHUNKED, Framing.CLOSE
-_FRAMED_BY = {
+_ENDS = {
     _NONE: b"\r\n",
     _CHUNKED: b"Transfer-Encoding: chunked\r\n\r\n",
     _CLOSE: b"Connection: close\r\n\r\n",
@@ -24,19 +24,30 @@ def framing_of(status: int, *, to_head_request: bool, close_delimited: bool) -> 
     return _CLOSE if close_delimited else _CHUNKED
 
 
-def render_head(head: ResponseHead, framing: Framing) -> bytes:
-    """Status line to blank line."""
+def render_start(status: int, lines: bytes) -> bytes:
+    """Status line and header lines, among which there is no Content-Length unless there will be no body."""
+    return _status_line(status) + lines
+
+
+def header_lines(head: ResponseHead, framing: Framing) -> bytes:
+    """The header lines of a head that go on."""
     lines = [
         b"%b: %b\r\n" % (name, value)
         for name, value in head.headers
         if framing is _NONE or name.lower() != b"content-length"
     ]
-    return render_lines(head.status, b"".join(lines), framing)
+    return b"".join(lines)
 
 
-def render_lines(status: int, lines: bytes, framing: Framing) -> bytes:
-    """The same from header lines, among which there is no Content-Length unless `framing` is NONE."""
-    return b"%b%b%b" % (_status_line(status), lines, _FRAMED_BY[framing])
+def render(start: bytes, body: list[bytes], framing: Framing) -> bytes:
+    """A head from its start, and what of the body is there already."""
+    return b"".join((start, _ENDS[framing], *[frame(data, framing) for data in body]))
+
+
+def render_whole(start: bytes, body: list[bytes]) -> bytes:
+    """An answer whose body is complete, and so has a length."""
+    data = b"".join(body)
+    return b"%bContent-Length: %d\r\n\r\n%b" % (start, len(data), data)
 
 
 @lru_cache(maxsize=MAX_STATUS_LINES)

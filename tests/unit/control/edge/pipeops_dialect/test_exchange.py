@@ -326,10 +326,29 @@ def test_what_comes_right_behind_the_head_is_one_write() -> None:
     bench.chunk(b"abc")
     assert writes == []
     bench.say("end")
-    assert writes[0].endswith(b"3\r\nabc\r\n0\r\n\r\n")
+    assert writes[0].endswith(b"\r\nContent-Length: 3\r\n\r\nabc")
+    assert bench.client.framing is Framing.LENGTH
     assert bench.client.ended == "finished"
     bench.soon[0]()
     assert len(writes) == 1
+
+
+def test_an_answer_without_a_body_has_a_length_too() -> None:
+    bench = Bench(deferred=True)
+    bench.head(status=200)
+    bench.say("end")
+    assert bench.client.head.endswith(b"Content-Length: 0\r\n\r\n")
+    assert (bench.client.body, bench.client.ended) == (b"", "finished")
+
+
+def test_an_answer_of_which_something_has_left_is_chunked() -> None:
+    bench = Bench(deferred=True)
+    bench.head()
+    bench.chunk(b"x" * (module.MAX_UNSENT + 1))
+    assert bench.client.framing is Framing.CHUNKED
+    bench.say("end")
+    assert bench.client.body.endswith(b"x\r\n0\r\n\r\n")
+    assert bench.client.reusable
 
 
 def test_a_head_alone_leaves_with_the_next_turn() -> None:
