@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime
 
-from pipeops.agent.json_dialect.impersonation import check_impersonation, check_named
+from pipeops.agent.json_dialect.impersonation import check_impersonation, check_values
 from pipeops.agent.proxy.identity import IdentityRefused, IdentityRule
 from pipeops.control.edge.pipeops_dialect.lane import NOT_PASSED_ON
 from pipeops.control.edge.pipeops_dialect.response import header_lines
 from pipeops.protocol.exchange import usual
 from pipeops.protocol.exchange.events import BodyChunk, BodyEnd, ResponseHead
-from pipeops.protocol.exchange.header_shapes import HeaderLines
+from pipeops.protocol.exchange.header_shapes import HeaderLines, Lines
 from pipeops.protocol.exchange.json_fields import OWN_NAMES
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.pipeops import read_answer, read_request
@@ -38,7 +38,7 @@ class TwoWays:
         head = incoming.head
         assert (head.method, head.target, head.body_length) == (found.method, found.target, 0)
         assert b"".join([b"%b: %b\r\n" % header for header in head.headers]) == lines.text
-        assert _impersonated(head.headers) == _impersonated(lines.impersonation)
+        assert _impersonated(head.headers) == _impersonated(lines)
         assert incoming.streamed_answer
         unusual = (
             incoming.body,
@@ -78,11 +78,11 @@ class TwoWays:
         return True
 
 
-def _impersonated(headers: Headers | tuple[tuple[bytes, bytes], ...]) -> object:
+def _impersonated(headers: Headers | Lines) -> object:
     """Whom these headers name, or why that is refused."""
     try:
-        if isinstance(headers, tuple):
-            return check_named(headers, RULE)
+        if isinstance(headers, Lines):
+            return check_values(headers.impersonation, headers.impersonated, RULE)
         return check_impersonation(headers, RULE)
     except IdentityRefused as refusal:
         return str(refusal)

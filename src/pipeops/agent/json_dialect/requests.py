@@ -9,7 +9,7 @@ from functools import partial
 from pipeops.agent.json_dialect.answer import Answer, AnswerLane, BufferedAnswer, StreamedAnswer
 from pipeops.agent.json_dialect.connections import LaneConnections
 from pipeops.agent.json_dialect.exchange import JsonExchange, Pool, ServiceExchange
-from pipeops.agent.json_dialect.impersonation import check_impersonation, check_named
+from pipeops.agent.json_dialect.impersonation import check_impersonation, check_values
 from pipeops.agent.json_dialect.relays import LaneRelays, RelayTargets
 from pipeops.agent.policy.guard import PolicyGuard, PolicyRefused, user_of
 from pipeops.agent.policy.rules import User
@@ -145,7 +145,7 @@ class LaneRequests:
         )
         answer = self._answer(exchange, streamed=True)
         try:
-            principal = check_named(lines.impersonation, backend.identity)
+            principal = check_values(lines.impersonation, lines.impersonated, backend.identity)
             if backend.policy is not None:
                 user = user_of(principal) if principal is not None else User(known=False)
                 backend.policy.check_request(method, target, user)

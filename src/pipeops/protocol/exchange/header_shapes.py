@@ -28,11 +28,13 @@ class LineShape(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         template: header lines, a `%s` for each value.
-        impersonation: names of Impersonate-* headers and the places of their values.
+        impersonation: names of Impersonate-* headers.
+        impersonated: picks their values.
     """
 
     template: str
-    impersonation: tuple[tuple[bytes, int], ...]
+    impersonation: tuple[bytes, ...]
+    impersonated: Callable[[tuple[str, ...]], tuple[str, ...]]
 
 
 class Lines(msgspec.Struct, frozen=True, gc=False):
@@ -40,11 +42,13 @@ class Lines(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         text: each line ended by CRLF.
-        impersonation: the Impersonate-* headers among them.
+        impersonation: names of the Impersonate-* headers among them.
+        impersonated: their values.
     """
 
     text: bytes
-    impersonation: tuple[tuple[bytes, bytes], ...]
+    impersonation: tuple[bytes, ...]
+    impersonated: tuple[str, ...]
 
 
 class HeaderLines:
@@ -72,8 +76,7 @@ class HeaderLines:
         # Blanks around a value are not part of it (RFC 9110 §5.5).
         if ":  " in text or " \r\n" in text:
             return None
-        named = [(name, values[place].encode()) for name, place in shape.impersonation]
-        return Lines(text.encode(), tuple(named))
+        return Lines(text.encode(), shape.impersonation, shape.impersonated(values))
 
     def _learn(self, key: _Key) -> LineShape | None:
         names, counts = key
@@ -94,7 +97,7 @@ class HeaderLines:
 
     def _judge(self, key: _Key) -> LineShape | None:
         lines: list[str] = []
-        impersonation: list[tuple[bytes, int]] = []
+        impersonation: dict[int, bytes] = {}
         single: set[bytes] = set()
         for name, count in zip(*key, strict=True):
             if not count:
@@ -110,9 +113,17 @@ class HeaderLines:
             line = "%.0s" if dropped else name.replace("%", "%%") + ": %s\r\n"
             if field.lower.replace(b"_", b"-").startswith(_IMPERSONATION):
                 places = range(len(lines), len(lines) + count)
-                impersonation += [(field.header[0], place) for place in places]
+                impersonation.update(dict.fromkeys(places, field.header[0]))
             lines += [line] * count
-        return LineShape("".join(lines), tuple(impersonation))
+        names = tuple(impersonation.values())
+        return LineShape("".join(lines), names, _picker(list(impersonation)))
+
+
+def _picker(places: list[int]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    if len(places) > 1:
+        return itemgetter(*places)
+    # A slice, so that it is a tuple too.
+    return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
 
 
 class JsonShape(msgspec.Struct, frozen=True, gc=False):

@@ -78,7 +78,16 @@ def test_the_usual_is_rendered() -> None:
     assert lines.text == (
         b"Accept: a/b, c\r\nImpersonate-Group: a\r\nImpersonate-Group: b\r\nX%s: %s\r\n"
     )
-    assert lines.impersonation == ((b"Impersonate-Group", b"a"), (b"Impersonate-Group", b"b"))
+    assert lines.impersonation == (b"Impersonate-Group", b"Impersonate-Group")
+    assert lines.impersonated == ("a", "b")
+    for headers, impersonated in (
+        ({"A": ["b"]}, ()),
+        ({"A": ["b"], "impersonate_User": ["c"]}, ("c",)),
+        ({"Impersonate-A": ["b"], "A": ["c"], "Impersonate-B": ["d"]}, ("b", "d")),
+    ):
+        found = LINES.render(headers)
+        assert found is not None
+        assert found.impersonated == impersonated
     head = b'HTTP/1.1 200 OK\r\nwarning: 2\r\nETag: "<%s>"\r\nWarning: 1\r\n\r\n'
     assert OBJECTS.render(head) == b'{"Etag":["\\"\\u003c%s\\u003e\\""],"Warning":["2","1"]}'
 
