@@ -112,12 +112,6 @@ class AccessLog:
             )
         )
 
-    def line(self, members: bytes, now: float) -> None:
-        """Add a line of these JSON members, `now` by the loop's clock."""
-        if now != self._at:
-            self._at, self._time = now, self._timestamp()
-        self._put(b'{"time":"%b","level":"info",%b}\n' % (self._time, members))
-
     def target(self, target: bytes) -> bytes:
         """A JSON string of a request target, without what looks like a credential."""
         return (self._quoted_target if len(target) < MAX_TARGET else _quoted_target)(target)

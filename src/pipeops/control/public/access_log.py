@@ -14,29 +14,31 @@ class PublicAccessLog(AccessLog):
         """One request has ended, `now` by the loop's clock."""
         if not self._enabled:
             return
-        context = request.context
-        host, route, cluster, way = "", b"", "", ""
+        quoted, context = self._quoted, request.context
+        host, route, cluster, way = "", b"", b"", ""
         if isinstance(context, RequestContext):
             host, way = context.host, context.way
             outcome = context.reason or outcome
             if context.state is not None:
-                route, cluster = context.state.label, context.state.route.cluster
-        self.line(
-            b'"msg":"public request","request_id":"%b","peer":%b,"host":%b,"method":"%b","target":%b,'
-            b'"route":%b,"cluster":%b,"way":"%b","status":%d,"bytes":%d,"ms":%.1f,"outcome":%b'
+                route, cluster = context.state.label, context.state.cluster
+        if now != self._at:
+            self._at, self._time = now, self._timestamp()
+        self._put(
+            b'{"time":"%b","level":"info","msg":"public request","request_id":"%b","peer":%b,"host":%b,"method":"%b",'
+            b'"target":%b,"route":%b,"cluster":%b,"way":"%b","status":%d,"bytes":%d,"ms":%.1f,"outcome":%b}\n'
             % (
+                self._time,
                 request.request_id,
-                self._quoted(request.peer.encode("utf-8", "replace")),
-                self._quoted(host.encode()),
+                quoted(request.peer.encode("utf-8", "replace")),
+                quoted(host.encode()),
                 request.method,
                 self.target(request.target),
-                self._quoted(route),
-                self._quoted(cluster.encode()),
+                quoted(route),
+                quoted(cluster),
                 way.encode(),
                 status,
                 sent,
                 (now - request.started) * 1e3,
-                self._quoted(outcome.encode("utf-8", "replace")),
-            ),
-            now,
+                quoted(outcome.encode("utf-8", "replace")),
+            )
         )

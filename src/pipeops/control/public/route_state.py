@@ -21,6 +21,7 @@ class RouteState:
 
     Attributes:
         label: host and path, for the access log.
+        cluster: the route's, as `SessionRegistry.pick` takes it.
         target: of native streams: `name.namespace:port`.
         redirects: clients are sent to the cluster's load balancer.
         counters: also those of the states that the route had before.
@@ -29,6 +30,7 @@ class RouteState:
     route: Route
     limits: RouteLimits
     label: bytes
+    cluster: bytes
     target: bytes
     redirects: bool = False
     counters: RouteCounters = field(default_factory=RouteCounters)
@@ -81,6 +83,7 @@ class RouteStates:
             route,
             limits,
             label.encode("utf-8", "replace"),
+            route.cluster.encode(),
             f"{route.service}.{route.namespace}:{route.port}".encode(),
             is_direct and (settings.direct_redirect if said is None else said),
             self.counters(route) or RouteCounters(),

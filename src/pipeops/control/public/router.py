@@ -219,12 +219,11 @@ class PublicRouter:
         path = target.partition(b"?")[0].decode("ascii")
         if self._challenge is not None and self._answer_challenge(client, host, path):
             return None
-        first, *others = readings(path)
+        ways = readings(path)
         match = self._routes.match
-        route = match(host, first)
-        for other in others:
-            if match(host, other) is not route:
-                raise UnusablePath("a path that servers understand in different ways")
+        route = match(host, ways[0])
+        if len(ways) > 1 and any(match(host, way) is not route for way in ways):
+            raise UnusablePath("a path that servers understand in different ways")
         if route is not None:
             return self.states.of(route)
         if self._routes.knows_host(host):

@@ -31,7 +31,7 @@ class TunnelWay:
         assert isinstance(context, RequestContext)  # noqa: S101 - the router made it
         context.way = "tunnel"
         registry = self._registry
-        instance = registry.pick(state.route.cluster.encode())
+        instance = registry.pick(state.cluster)
         lane = instance.best_lane(request.started) if instance is not None else None
         session = lane.link.session if lane is not None else None
         if instance is not None and not instance.native and session is None:

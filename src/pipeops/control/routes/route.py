@@ -2,6 +2,7 @@
 
 import enum
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 class PathType(enum.StrEnum):
@@ -11,6 +12,8 @@ class PathType(enum.StrEnum):
     PREFIX = "Prefix"
     IMPLEMENTATION_SPECIFIC = "ImplementationSpecific"
 
+    __hash__ = str.__hash__  # an Enum's own is a call into Python, once for each request
+
 
 class RoutingMode(enum.StrEnum):
     """Where a request goes: through the agent's tunnel, or straight to the cluster's load balancer."""
@@ -19,9 +22,8 @@ class RoutingMode(enum.StrEnum):
     DIRECT = "direct"
 
 
-@dataclass(frozen=True, slots=True)
-class RouteKey:
-    """What is unique among all routes of all clusters.
+class RouteKey(NamedTuple):
+    """What is unique among all routes of all clusters. A tuple, since each request asks for the state of its route.
 
     Attributes:
         host: lower case, without a final dot or port; `*.parent` for a wildcard; empty: any host that no route names.
