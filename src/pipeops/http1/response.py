@@ -100,19 +100,6 @@ def parse_response_head(
     return ResponseHead(status, framing, length or 0, ended and not close and minor == b"1", head)
 
 
-def is_plain(head: bytes, status: int, length: int) -> bool:
-    """Whether `plain_answer` would say this of `head`, with nothing to cut out; for who knows what to expect."""
-    if _STATUS_LINES.get(head[: head.find(b"\r\n")]) != status or not length:
-        return False
-    field = _PLAIN.search(head)
-    return (
-        field is not None
-        and field.lastindex == 1
-        and int(field[1]) == length
-        and _PLAIN.search(head, field.end()) is None
-    )
-
-
 def plain_answer(data: bytes) -> ResponseHead | None:
     """Read a response head with a body, one Content-Length and nothing else that matters, as nearly all have.
 

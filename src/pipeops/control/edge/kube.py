@@ -110,7 +110,7 @@ class KubeExchange:
         """Bytes of the answer: preface and head first, then body."""
         if self._done:
             return
-        if fin and self._buffer == b"" and self._is_whole(bytes(data)):
+        if fin and self._buffer == b"" and self._is_whole(data):
             return
         size = len(data)
         if self._buffer is not None:
@@ -133,17 +133,15 @@ class KubeExchange:
         elif self.stream is not None:
             self.stream.consumed(size)
 
-    def _is_whole(self, received: bytes) -> bool:
+    def _is_whole(self, received: memoryview) -> bool:
         """Pass on an answer that came in one piece, as most do; False: it needs a closer look."""
         if len(received) < PREFACE_BYTES or self._bodiless:
             return False
         framing, reusable, status, length = unpack_preface(received)
-        end = PREFACE_BYTES + length
-        if (
-            framing != _LENGTH
-            or reusable != 1
-            or not is_whole_answer(received[PREFACE_BYTES:end], status, len(received) - end)
-        ):
+        if framing != _LENGTH or reusable != 1:
+            return False
+        answer = bytes(received[PREFACE_BYTES:])
+        if not is_whole_answer(answer[:length], status, len(answer) - length):
             return False
         self._buffer = None
         self._done = True
@@ -151,7 +149,7 @@ class KubeExchange:
         if stream is not None and not stream.local_finished:
             stream.reset()  # the server was done before it had read everything: nobody takes the rest
         client = self._client
-        client.begin(received[PREFACE_BYTES:], _LENGTH, status, reusable=True)
+        client.begin(answer, _LENGTH, status, reusable=True)
         client.finish()
         return True
 

@@ -1,9 +1,12 @@
 """An agent cannot send more, or other, than its answer declares: it could answer for another cluster."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeops.control.edge.answer_guard import AnswerGuard, is_whole_answer
 from pipeops.http1.framing import FramingError
+from pipeops.http1.response import parse_response_head
 from pipeops.protocol.exchange.native import Framing
 
 
@@ -154,3 +157,42 @@ def test_a_head_may_have_very_many_lines() -> None:
     head = b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 3000 + b"Content-Length: 5\r\n\r\n"
     assert is_whole_answer(head, 200, 5)
     assert not guard(head, Framing.LENGTH).complete
+
+
+SMUGGLED = b"HTTP/1.1 200 OK\r\nA: x\rb\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"
+
+
+def test_lone_line_ends_that_only_look_like_pairs_are_no_head() -> None:
+    """Go takes a lone LF for a line end, and would read a chunked body where a length was counted."""
+    assert not is_whole_answer(SMUGGLED, 200, 5)
+    with pytest.raises(FramingError, match="malformed"):
+        guard(SMUGGLED, Framing.LENGTH)
+
+
+LINES = st.sampled_from(
+    [
+        b"Content-Length: 5", b"content-length: 5", b"CONTENT-LENGTH: 5", b"Content-Length: 6", b"Content-Length : 5",
+        b"Content-Length: 5 ", b"Content-Length: 05", b"Content-Type: a/b", b"Connection: close", b"cOnnection: x",
+        b"Transfer-Encoding: chunked", b"transfer-encoding : chunked", b" folded: 1", b"\tfolded", b"Upgrade: h2c", b"X: \r",
+        b"X: \n", b"X: \r\n", b"\r", b"\n", b"", b"Audit-Id: 1", b"Keep-Alive: 5", b"Trailer: X", b"X: \x0b\x0c\x85",
+    ]
+)  # fmt: skip
+ENDS = st.sampled_from([b"\r\n"] * 12 + [b"\n", b"\r", b"\r\r\n", b"\n\r"])
+STARTS = st.sampled_from(
+    [b"HTTP/1.1 200 OK", b"HTTP/1.1 204 No Content", b"HTTP/1.1 200  OK", b"HTTP/1.0 200 OK", b""]
+)
+
+
+@given(STARTS, st.lists(st.tuples(LINES, ENDS), max_size=6), st.sampled_from([200, 204, 404]))
+def test_the_quick_look_never_passes_what_the_close_one_refuses(
+    start: bytes, lines: list[tuple[bytes, bytes]], status: int
+) -> None:
+    head = b"".join((start, b"\r\n", *(part for line in lines for part in line), b"\r\n"))
+    if is_whole_answer(head, status, 5):
+        made = guard(head, Framing.LENGTH, status)  # raises if it is none
+        made.take(memoryview(b"12345"))
+        assert made.complete
+        read = parse_response_head(head, to_head_request=False, close_delimited=False, upgrade=True)
+        assert (read.framing, read.length, read.status) == (Framing.LENGTH, 5, status)
+        assert read.head == head
+        assert read.keep_alive
