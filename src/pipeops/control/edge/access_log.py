@@ -21,11 +21,16 @@ MAX_OUTCOME = 256
 # Targets without one of these words hold no credential; looking closer costs a hundred times as much.
 _SUSPICIOUS = (b"token", b"passw", b"secret=", b"key", b"bearer", b"basic", b"pipeops_", b"eyj")
 MAX_REMEMBERED = 1024  # quoted targets and users: clients ask for the same things again and again
+_OK = b'"ok"'
 
 
-def _quoted(value: bytes) -> bytes:
+def quoted(value: bytes) -> bytes:
     """A JSON string of UTF-8 bytes, cut at MAX_OUTCOME."""
     return json.dumps(value[:MAX_OUTCOME].decode("utf-8", "replace")).encode()
+
+
+def _quoted_text(value: str) -> bytes:
+    return quoted(value.encode("utf-8", "replace"))
 
 
 def _quoted_target(target: bytes) -> bytes:
@@ -35,7 +40,7 @@ def _quoted_target(target: bytes) -> bytes:
         target = redact_text(target.decode("ascii", "replace")).encode()
     target = target[:MAX_TARGET]
     if b'"' in target or b"\\" in target:
-        return _quoted(target)
+        return quoted(target)
     return b'"%b"' % target
 
 
@@ -67,7 +72,8 @@ class AccessLog:
         self._lines: list[bytes] = []
         self._blocks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._quoted = lru_cache(maxsize=MAX_REMEMBERED)(_quoted)  # users and outcomes repeat
+        self._quoted = lru_cache(maxsize=MAX_REMEMBERED)(quoted)  # users repeat,
+        self._quoted_text = lru_cache(maxsize=MAX_REMEMBERED)(_quoted_text)  # and so do peers
         self._quoted_target = lru_cache(maxsize=MAX_REMEMBERED)(_quoted_target)
         self._at = -1.0
         self._time = b""
@@ -92,25 +98,32 @@ class AccessLog:
         """One request has ended, `now` by the loop's clock."""
         if not self._enabled:
             return
-        quoted, target = self._quoted, request.target
+        target = request.target
         if now != self._at:  # the loop's clock stands still within a turn
             self._at, self._time = now, self._timestamp()
-        self._put(
-            b'{"time":"%b","level":"info","msg":"request","request_id":"%b","peer":"%b","method":"%b","target":%b,'
+        line = (
+            b'{"time":"%b","level":"info","msg":"request","request_id":"%b","peer":%b,"method":"%b","target":%b,'
             b'"user":%b,"status":%d,"bytes":%d,"ms":%.1f,"outcome":%b}\n'
             % (
                 self._time,
                 request.request_id,
-                request.peer.encode(),
+                self._quoted_text(request.peer),
                 request.method,
                 (self._quoted_target if len(target) < MAX_TARGET else _quoted_target)(target),
-                quoted(request.user),
+                self._quoted(request.user),
                 status,
                 sent,
                 (now - request.started) * 1e3,
-                quoted(outcome.encode()),
+                _OK if outcome == "ok" else self._quoted_text(outcome),
             )
         )
+        lines = self._lines
+        if (
+            0 < len(lines) < MAX_COLLECTED_LINES
+        ):  # `_put` written out, since every request comes by here
+            lines.append(line)
+        else:
+            self._put(line)
 
     def target(self, target: bytes) -> bytes:
         """A JSON string of a request target, without what looks like a credential."""
@@ -127,7 +140,7 @@ class AccessLog:
                     request_id,
                     peer.encode(),
                     status,
-                    _quoted(message.encode()),
+                    quoted(message.encode()),
                 )
             )
 

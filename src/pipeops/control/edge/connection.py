@@ -313,6 +313,18 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._read_on()
         return not self._write_paused
 
+    def answer_whole(self, answer: bytes, status: int) -> None:
+        """Client: the whole response."""
+        transport = self._transport
+        if transport is None or self._head_sent or self._close_after:
+            self.begin(answer, _LENGTH, status, reusable=True)
+        else:  # `begin` written out, since nearly every answer comes by here
+            self._head_sent = True
+            self._status = status
+            self._sent = len(answer)
+            self._edge.answers.add(transport, answer)
+        self.finish()
+
     def write(self, data: bytes | memoryview) -> bool:
         """Client: send body bytes. False: the socket is full."""
         self._sent += len(data)

@@ -82,6 +82,9 @@ class Client(Protocol):
         False: the socket is full, on_client_writable follows.
         """
 
+    def answer_whole(self, answer: bytes, status: int) -> None:
+        """`begin` and `finish` at once: head and body, framed by LENGTH, on a connection that may go on."""
+
     def write(self, data: bytes | memoryview) -> bool:
         """Send body bytes; False: the socket is full, on_client_writable follows."""
 

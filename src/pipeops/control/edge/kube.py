@@ -9,13 +9,15 @@ from pipeops.control.edge.exchange import Client, ClientRequest
 from pipeops.http1.framing import FramingError
 from pipeops.protocol.errors import RemoteProtocolError
 from pipeops.protocol.exchange.native import (
+    FIXED_BYTES,
+    NATIVE_VERSION,
     PREFACE_BYTES,
     UNKNOWN_LENGTH,
     Framing,
     HeadFlag,
     StreamKind,
     decode_preface,
-    fixed_part,
+    pack_fixed,
     unpack_preface,
 )
 from pipeops.protocol.exchange.status import Hop
@@ -27,12 +29,14 @@ from pipeops.protocol.mux.waiting import WaitingBytes
 _WATCH = re.compile(rb"[?&]watch=(?:true|1)(?:&|$)|/watch/")
 
 _NONE, _LENGTH = Framing.NONE, Framing.LENGTH
+_KIND = int(StreamKind.KUBE_API)
+_FRAMING_OF_HEAD = len(b"  HTTP/1.1\r\n\r\n")
 _NONE_FLAGS, _UPGRADE, _CLOSE_DELIMITED = 0, int(HeadFlag.UPGRADE), int(HeadFlag.CLOSE_DELIMITED)
 
 
 def is_watch(target: bytes) -> bool:
     """The request asks for a stream of changes."""
-    return b"watch" in target and _WATCH.search(target) is not None
+    return target.find(b"watch") >= 0 and _WATCH.search(target) is not None
 
 
 class KubeExchange:
@@ -80,9 +84,10 @@ class KubeExchange:
     def start(self, stream: Stream, request: ClientRequest, path: bytes, principal: bytes) -> None:
         """Send the stream head; the body follows through on_body."""
         self.stream = stream
-        self._bodiless = request.method == b"HEAD"
-        block = request.block
-        forwarded = block.forwarded
+        method, block = request.method, request.block
+        forwarded, length = block.forwarded, request.body_length
+        if method == b"HEAD":
+            self._bodiless = True
         flags = _NONE_FLAGS
         if block.upgrade is not None:
             flags = _UPGRADE
@@ -90,19 +95,21 @@ class KubeExchange:
             forwarded += b"connection: upgrade\r\nupgrade: %b\r\n" % block.upgrade
         elif self._close_delimited or not request.minor:
             flags = _CLOSE_DELIMITED
-        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method, path, forwarded)
-        length = request.body_length
-        fixed = fixed_part(
-            StreamKind.KUBE_API,
+        named = len(principal)
+        total = FIXED_BYTES + named + len(method) + len(path) + len(forwarded) + _FRAMING_OF_HEAD
+        fixed = pack_fixed(
+            NATIVE_VERSION,
+            _KIND,
             flags,
+            total,
             0,
             UNKNOWN_LENGTH if length is None else length,
             unhexlify(request.request_id),
             0,
-            len(principal),
-            len(head),
+            named,
         )
-        stream.send(b"".join((fixed, principal, head)), length == 0 and block.upgrade is None)
+        head = (fixed, principal, method, b" ", path, b" HTTP/1.1\r\n", forwarded, b"\r\n")
+        stream.send(b"".join(head), length == 0 and not self._upgrade)
 
     # -- StreamSink ------------------------------------------------------------------------
 
@@ -148,9 +155,7 @@ class KubeExchange:
         stream = self.stream
         if stream is not None and not stream.local_finished:
             stream.reset()  # the server was done before it had read everything: nobody takes the rest
-        client = self._client
-        client.begin(answer, _LENGTH, status, reusable=True)
-        client.finish()
+        self._client.answer_whole(answer, status)
         return True
 
     def _begin(self, received: bytes) -> bool:

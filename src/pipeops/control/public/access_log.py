@@ -4,6 +4,8 @@ from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.exchange import ClientRequest
 from pipeops.control.public.context import RequestContext
 
+_NO_ROUTE = b'"route":"","cluster":""'
+
 
 class PublicAccessLog(AccessLog):
     """An AccessLog of its own: neither queue nor lines are shared with the listener for agents and kubectl."""
@@ -14,31 +16,30 @@ class PublicAccessLog(AccessLog):
         """One request has ended, `now` by the loop's clock."""
         if not self._enabled:
             return
-        quoted, context = self._quoted, request.context
-        host, route, cluster, way = "", b"", b"", ""
+        context, text = request.context, self._quoted_text
+        host, route, way = "", _NO_ROUTE, ""
         if isinstance(context, RequestContext):
             host, way = context.host, context.way
             outcome = context.reason or outcome
             if context.state is not None:
-                route, cluster = context.state.label, context.state.cluster
+                route = context.state.logged
         if now != self._at:
             self._at, self._time = now, self._timestamp()
         self._put(
             b'{"time":"%b","level":"info","msg":"public request","request_id":"%b","peer":%b,"host":%b,"method":"%b",'
-            b'"target":%b,"route":%b,"cluster":%b,"way":"%b","status":%d,"bytes":%d,"ms":%.1f,"outcome":%b}\n'
+            b'"target":%b,%b,"way":%b,"status":%d,"bytes":%d,"ms":%.1f,"outcome":%b}\n'
             % (
                 self._time,
                 request.request_id,
-                quoted(request.peer.encode("utf-8", "replace")),
-                quoted(host.encode()),
+                text(request.peer),
+                text(host),
                 request.method,
                 self.target(request.target),
-                quoted(route),
-                quoted(cluster),
-                way.encode(),
+                route,
+                text(way),
                 status,
                 sent,
                 (now - request.started) * 1e3,
-                quoted(outcome.encode("utf-8", "replace")),
+                text(outcome),
             )
         )

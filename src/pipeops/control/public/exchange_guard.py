@@ -75,6 +75,21 @@ class RouteExchange:
             head = b"".join((line, end, self._hsts, rest))
         return self._client.begin(head, framing, status, reusable=reusable)
 
+    def answer_whole(self, answer: bytes, status: int) -> None:
+        """Client: pass the whole answer on."""
+        self._begun = True
+        state = self._state
+        if status >= 500:
+            state.counters.errors += 1
+        if self._hsts:
+            line = answer.find(b"\n") + 1
+            answer = b"".join((answer[:line], self._hsts, answer[line:]))
+        if not self._over:  # `_end` written out
+            self._over = True
+            state.counters.active -= 1
+            self._live.discard(self)
+        self._client.answer_whole(answer, status)
+
     def write(self, data: bytes | memoryview) -> bool:
         """Client: body bytes."""
         self.deadline = self._now() + self._idle

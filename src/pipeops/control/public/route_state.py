@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pipeops.control.edge.access_log import quoted
 from pipeops.control.public.annotations import RouteLimits, read_limits
 from pipeops.control.public.route_counters import RouteCounters
 from pipeops.control.public_settings import PublicSettings
@@ -25,6 +26,7 @@ class RouteState:
         target: of native streams: `name.namespace:port`.
         redirects: clients are sent to the cluster's load balancer.
         counters: also those of the states that the route had before.
+        logged: label and cluster as the access log writes them.
     """
 
     route: Route
@@ -34,6 +36,11 @@ class RouteState:
     target: bytes
     redirects: bool = False
     counters: RouteCounters = field(default_factory=RouteCounters)
+    logged: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Write `logged` once, since every request's line needs it."""
+        self.logged = b'"route":%b,"cluster":%b' % (quoted(self.label), quoted(self.cluster))
 
     def admit(self, address: str, now: float) -> float:
         """Count a request of a client address; returns 0, or seconds until it may try again."""

@@ -132,6 +132,10 @@ def fixed_part(
     )
 
 
+#: Packs version, kind, flags, total, deadline, body length, request id, target and principal length; for the hot path.
+pack_fixed = _FIXED.pack
+
+
 def head_length(data: bytes | bytearray) -> int | None:
     """Total bytes of the stream head that `data` begins with, or None while too short to tell.
 

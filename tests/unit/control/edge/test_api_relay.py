@@ -35,6 +35,10 @@ class FakeClient:
         self.sent += head
         return not self.full
 
+    def answer_whole(self, answer: bytes, status: int) -> None:
+        self.begin(answer, Framing.LENGTH, status, reusable=True)
+        self.finish()
+
     def write(self, data: bytes | memoryview) -> bool:
         assert not self.ended, "bytes after the answer"
         self.sent += bytes(data)

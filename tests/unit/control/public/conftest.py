@@ -28,6 +28,10 @@ class FakePublicClient:
         self.head = head
         return not self.full
 
+    def answer_whole(self, answer: bytes, status: int) -> None:
+        self.begin(answer, Framing.LENGTH, status, reusable=True)
+        self.finish()
+
     def write(self, data: bytes | memoryview) -> bool:
         self.body += bytes(data)
         return not self.full

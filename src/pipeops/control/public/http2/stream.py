@@ -151,6 +151,11 @@ class Http2Stream:
         self.mux.send_fields(self, answer.fields, last=framing is Framing.NONE)
         return self._put(answer.first)
 
+    def answer_whole(self, answer: bytes, status: int) -> None:
+        """Client: the whole answer."""
+        self.begin(answer, Framing.LENGTH, status, reusable=True)
+        self.finish()
+
     def write(self, data: bytes | memoryview) -> bool:
         """Client: body bytes."""
         answer = self._answer
