@@ -25,11 +25,12 @@ _STATUS_LINES = {
     for status in HTTPStatus
     if status >= 200 and status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 }
-# The value of Content-Length as nearly all write it; an empty text for any other line that may be about framing or
-# this hop, and for folds. Against `[b"5"]` it finds the one length and that there is nothing else in one pass.
+# The value of Content-Length as nearly all write it; an empty text for the blank line and for any other line that may be
+# about framing or this hop, and for folds. So `[b"5", b""]` says in one pass that there is one length and nothing else.
+# The look-ahead lets the engine skip other lines.
 _PLAIN_FIELDS = re.compile(
-    rb"\r\n(?:[cC]ontent-[lL]ength: ([0-9]{1,15})(?=\r\n)"
-    rb"|[ \ttTkKpPuU]|[cC][oO][nN](?:[tT][eE][nN][tT]-[lL]|[nN]))"
+    rb"\n(?=[cCtTkKpPuU \t\r])(?:[cC]ontent-[lL]ength: ([0-9]{1,15})\r"
+    rb"|[ \t\rtTkKpPuU]|[cC][oO][nN](?:[tT][eE][nN][tT]-[lL]|[nN]))"
 )
 
 
@@ -43,8 +44,8 @@ def is_whole_answer(head: bytes, status: int, size: int) -> bool:
         line is not None
         and size > 0
         and head.startswith(line)
-        and _PLAIN_FIELDS.findall(head) == [b"%d" % size]
-        and head.find(b"\r\n\r\n") + 4 == len(head)
+        and head.endswith(b"\r\n\r\n")
+        and _PLAIN_FIELDS.findall(head) == [b"%d" % size, b""]
         and head.count(b"\r\n") == len(head.splitlines())
     )
 

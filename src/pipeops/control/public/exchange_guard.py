@@ -16,6 +16,7 @@ class RouteExchange:
     """An Exchange for the client's connection and a Client for the way to the Service.
 
     Attributes:
+        context: the request's.
         deadline: when `timed_out` is to be called, in seconds of the loop's clock.
         withdrawn_at: since when its route is gone, infinite while it is there.
     """
@@ -23,7 +24,7 @@ class RouteExchange:
     # A Service's last byte and the end of its stream may come apart (HTTP/2); clients need not wait for the second.
     ends_at_once = False
     __slots__ = (
-        "_begun", "_client", "_context", "_hsts", "_idle", "_left", "_live", "_now", "_over", "_state", "deadline",
+        "_begun", "_client", "_hsts", "_idle", "_left", "_live", "_now", "_over", "_state", "context", "deadline",
         "way", "withdrawn_at",
     )  # fmt: skip
 
@@ -33,12 +34,11 @@ class RouteExchange:
         context: RequestContext,
         state: RouteState,
         live: "set[RouteExchange]",
-        *,
         now: Callable[[], float],
         hsts: bytes,
     ) -> None:
         self._client = client
-        self._context = context
+        self.context = context
         self._state = state
         self._live = live
         self._now = now
@@ -50,8 +50,9 @@ class RouteExchange:
         self.deadline = now() + self._idle
         self.withdrawn_at = math.inf
         self.way: Exchange | None = None
-        state.counters.active += 1
-        state.counters.requests += 1
+        counters = state.counters
+        counters.active += 1
+        counters.requests += 1
         live.add(self)
 
     @property
@@ -104,7 +105,7 @@ class RouteExchange:
         """Client: it cannot be completed."""
         self._end()
         self._state.counters.errors += 1
-        self._context.reason = reason
+        self.context.reason = reason
         self._client.abort(reason)
 
     def fail(self, code: int, message: str, hop: Hop, *, retry_after: int = 0) -> None:
@@ -132,7 +133,7 @@ class RouteExchange:
         if not self._begun:
             self._left -= len(data)
             if self._left < 0:
-                self._context.trouble = Trouble.TOO_LARGE
+                self.context.trouble = Trouble.TOO_LARGE
                 self._stop(413, "the request body is larger than the route allows", Hop.CLIENT)
                 return
         self.way.on_body(data, last)
@@ -153,12 +154,12 @@ class RouteExchange:
 
     def timed_out(self) -> None:
         """Nothing has moved for as long as the route allows."""
-        self._context.trouble = Trouble.TIMEOUT
+        self.context.trouble = Trouble.TIMEOUT
         self._stop(504, f"nothing moved for {self._idle:g} s", Hop.SERVICE)
 
     def withdrawn(self) -> None:
         """The host is no longer the cluster's, or the path no longer published."""
-        self._context.trouble = Trouble.NO_PATH
+        self.context.trouble = Trouble.NO_PATH
         self._stop(404, "the route was withdrawn", Hop.CLIENT)
 
     def _stop(self, code: int, message: str, hop: Hop) -> None:
@@ -168,7 +169,7 @@ class RouteExchange:
             self._state.counters.errors += 1
         if self.way is not None:
             self.way.on_client_gone()
-        self._context.reason = f"{hop}: {message}"
+        self.context.reason = f"{hop}: {message}"
         if self._begun:
             self._client.abort(message)
         else:

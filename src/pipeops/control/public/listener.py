@@ -7,8 +7,6 @@ from typing import cast
 from weakref import WeakSet
 
 from pipeops.control.edge.access_log import AccessLog
-from pipeops.control.edge.connection import ClientConnection
-from pipeops.control.edge.exchange import ClientRequest, Exchange
 from pipeops.control.edge.listener import (
     BACKLOG,
     CLOSE_TIMEOUT,
@@ -17,7 +15,7 @@ from pipeops.control.edge.listener import (
     Listener,
     Listening,
 )
-from pipeops.control.edge.shared import Edge
+from pipeops.control.edge.shared import Edge, RequestRouter
 from pipeops.control.public.connection import PublicConnection
 from pipeops.control.public.failures import public_failure
 from pipeops.control.public.http2.connection import Http2Connection
@@ -44,7 +42,7 @@ class PublicListener(Listener):
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         super().__init__(
-            _FirstVersion(router),
+            cast(RequestRouter, router),  # its clients are the PublicConnections that we make
             access_log,
             now=now,
             max_connections=max_connections,
@@ -89,17 +87,6 @@ class PublicListener(Listener):
     def arrived_client(self, arriving: "_Arriving") -> None:
         """Its handshake is complete."""
         self._handshakes.discard(arriving)
-
-
-class _FirstVersion:
-    """The public router as HTTP/1.1 connections see it."""
-
-    def __init__(self, router: PublicRouter) -> None:
-        self._router = router
-
-    def open(self, request: ClientRequest, connection: ClientConnection) -> Exchange | None:
-        """RequestRouter."""
-        return self._router.open(request, cast(PublicConnection, connection))
 
 
 class _Arriving(asyncio.Protocol):

@@ -27,6 +27,7 @@ class RouteState:
         redirects: clients are sent to the cluster's load balancer.
         counters: also those of the states that the route had before.
         logged: label and cluster as the access log writes them.
+        hsts: the header line that answers over TLS get, or nothing.
     """
 
     route: Route
@@ -37,9 +38,12 @@ class RouteState:
     redirects: bool = False
     counters: RouteCounters = field(default_factory=RouteCounters)
     logged: bytes = field(init=False)
+    hsts: bytes = field(init=False, default=b"")
 
     def __post_init__(self) -> None:
-        """Write `logged` once, since every request's line needs it."""
+        """Write once what every request needs."""
+        if age := self.limits.hsts_max_age:
+            self.hsts = b"Strict-Transport-Security: max-age=%d\r\n" % age
         self.logged = b'"route":%b,"cluster":%b' % (quoted(self.label), quoted(self.cluster))
 
     def admit(self, address: str, now: float) -> float:

@@ -90,15 +90,11 @@ class Forwarded:
     @property
     def head(self) -> bytes:
         """HTTP/1.1 request head, as native streams carry it."""
-        upgrade = self.upgrade
-        if upgrade:
-            upgrade = b"connection: upgrade\r\nupgrade: %b\r\n" % upgrade
-        return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (
-            self.request.method,
-            self.target,
-            self.lines,
-            upgrade,
-        )
+        end = b"\r\n"
+        if self.upgrade:
+            end = b"connection: upgrade\r\nupgrade: %b\r\n\r\n" % self.upgrade
+        method = self.request.method
+        return b"".join((method, b" ", self.target, b" HTTP/1.1\r\n", self.lines, end))
 
 
 class Way(Protocol):
@@ -168,56 +164,60 @@ class PublicRouter:
 
     def open(self, request: ClientRequest, client: PublicClient) -> Exchange | None:
         """Start answering; None if it has been answered already."""
-        context = request.context = RequestContext("")
+        memo = client.memo
+        if memo is None or memo.block is not request.block:
+            memo = None
+        context = request.context = RequestContext("" if memo is None else memo.host.name)
         try:
-            memo = self._read(request, client)
-            context.host = memo.host.name
+            if memo is None:
+                memo = self._read(request, client)
+                context.host = memo.host.name
             target = origin_form(request.target, memo.host)
-            state = self._find(request, client, memo, target)
+            state = self._find(context, client, memo.host.name, target)
         except (UnusableTarget, UnusablePath) as error:
             _fail(client, context, Trouble.BAD_REQUEST, 400, str(error))
             return None
         if state is None:
             return None
         context.state = state
-        if not self._admit(request, client, memo, state, target):
+        if not self._admit(request, context, client, memo, state, target):
             if context.trouble is not None:
                 state.counters.refused += 1
             return None
-        return self._start(request, client, memo, state, target)
+        hsts = state.hsts if memo.scheme == b"https" else b""
+        guard = RouteExchange(client, context, state, self.live, self._now, hsts)
+        forwarded = Forwarded(request, memo.host, target, memo.lines, memo.upgrade)
+        way = guard.way = self._way(state.route).open(forwarded, state, guard)
+        return guard if way is not None else None
 
     # -- what it is for ----------------------------------------------------------------------
 
     def _read(self, request: ClientRequest, client: PublicClient) -> Memo:
-        memo = client.memo
         block = request.block
-        if memo is None or memo.block is not block:
-            host = read_host(block.host)
-            trusted = is_trusted(client.peer, self._settings.trusted_proxies)
-            origin = Origin(client.peer, client.tls, trusted)
-            memo = client.memo = Memo(
-                block,
-                host,
-                client_scheme(block, origin),
-                client_address(block, origin),
-                forwarded_lines(block, origin, host.authority),
-                _upgrade(block),
-            )
+        host = read_host(block.host)
+        trusted = is_trusted(client.peer, self._settings.trusted_proxies)
+        origin = Origin(client.peer, client.tls, trusted)
+        memo = client.memo = Memo(
+            block,
+            host,
+            client_scheme(block, origin),
+            client_address(block, origin),
+            forwarded_lines(block, origin, host.authority),
+            _upgrade(block),
+        )
         return memo
 
     def _find(
-        self, request: ClientRequest, client: PublicClient, memo: Memo, target: bytes
+        self, context: RequestContext, client: PublicClient, host: str, target: bytes
     ) -> RouteState | None:
         """The route; None if the request has been answered."""
-        context = request.context
-        assert isinstance(context, RequestContext)  # noqa: S101 - `open` made it
-        host = memo.host.name
-        if client.sni and client.sni != host:
+        sni = client.sni
+        if sni and sni != host:
             # RFC 9110 section 15.5.20: certificates cover several hosts, connections are for one.
-            _fail(client, context, Trouble.MISDIRECTED, 421, f"the handshake named {client.sni!r}")
+            _fail(client, context, Trouble.MISDIRECTED, 421, f"the handshake named {sni!r}")
             return None
         path = target.partition(b"?")[0].decode("ascii")
-        if self._challenge is not None and self._answer_challenge(client, host, path):
+        if path.startswith(CHALLENGE) and self._answer_challenge(client, host, path):
             return None
         ways = readings(path)
         match = self._routes.match
@@ -233,7 +233,7 @@ class PublicRouter:
         return None
 
     def _answer_challenge(self, client: PublicClient, host: str, path: str) -> bool:
-        if self._challenge is None or client.tls or not path.startswith(CHALLENGE):
+        if self._challenge is None or client.tls:
             return False
         body = self._challenge(host, path[len(CHALLENGE) :])
         if body is None:
@@ -250,14 +250,13 @@ class PublicRouter:
     def _admit(
         self,
         request: ClientRequest,
+        context: RequestContext,
         client: PublicClient,
         memo: Memo,
         state: RouteState,
         target: bytes,
     ) -> bool:
-        context = request.context
-        assert isinstance(context, RequestContext)  # noqa: S101 - `open` made it
-        limits = state.limits
+        limits, length = state.limits, request.body_length
         if (
             memo.scheme == b"http"
             and limits.ssl_redirect
@@ -269,7 +268,7 @@ class PublicRouter:
             location = b"%b://%b%b" % (memo.scheme, state.route.public_endpoint.encode(), target)
             self._send_to(request, client, location, temporary=True)
             return False
-        if limits.max_body and (request.body_length or 0) > limits.max_body:
+        if length and length > limits.max_body > 0:
             _fail(client, context, Trouble.TOO_LARGE, 413, "larger than the route allows")
             return False
         if request.block.upgrade is not None and request.has_body:
@@ -279,7 +278,10 @@ class PublicRouter:
         if wait:
             _fail(client, context, Trouble.TOO_MANY_REQUESTS, 429, "rate limit", math.ceil(wait))
             return False
-        if self.waiting.exceeded:
+        waiting = self.waiting
+        if (
+            waiting.taken > waiting.limit
+        ):  # `exceeded` written out, since every request comes by here
             message = "too much is kept for slow clients"
             _fail(client, context, Trouble.BUSY, 503, message, 1)
             return False
@@ -306,26 +308,6 @@ class PublicRouter:
         close = request.has_body  # it is not read
         head = redirect(code, location.decode("ascii"), request.request_id.decode(), close=close)
         client.answer(code, head, b"")
-
-    # -- and where it goes -------------------------------------------------------------------
-
-    def _start(
-        self,
-        request: ClientRequest,
-        client: PublicClient,
-        memo: Memo,
-        state: RouteState,
-        target: bytes,
-    ) -> Exchange | None:
-        context = request.context
-        assert isinstance(context, RequestContext)  # noqa: S101 - `open` made it
-        hsts = b""
-        if memo.scheme == b"https" and state.limits.hsts_max_age:
-            hsts = b"Strict-Transport-Security: max-age=%d\r\n" % state.limits.hsts_max_age
-        guard = RouteExchange(client, context, state, self.live, now=self._now, hsts=hsts)
-        forwarded = Forwarded(request, memo.host, target, memo.lines, memo.upgrade)
-        guard.way = self._way(state.route).open(forwarded, state, guard)
-        return guard if guard.way is not None else None
 
 
 def _upgrade(block: HeaderBlock) -> bytes:

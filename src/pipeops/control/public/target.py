@@ -50,8 +50,8 @@ def origin_form(target: bytes, host: Host) -> bytes:
     Raises:
         UnusableTarget: it names another host, or is neither a path nor a URL. `*` is neither.
     """
-    if target[:1] == b"/":
-        if b"#" in target:
+    if target.startswith(b"/"):
+        if target.find(b"#") >= 0:
             raise UnusableTarget("a fragment in the request target")
         return target
     match = _ABSOLUTE.fullmatch(target)

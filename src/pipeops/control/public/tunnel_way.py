@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from pipeops.control.edge.exchange import Exchange
-from pipeops.control.public.context import RequestContext
 from pipeops.control.public.exchange import ServiceExchange
 from pipeops.control.public.exchange_guard import RouteExchange
 from pipeops.control.public.route_state import RouteState
@@ -27,8 +26,7 @@ class TunnelWay:
     ) -> Exchange | None:
         """Way: on a native stream of the cluster's agent."""
         request = forwarded.request
-        context = request.context
-        assert isinstance(context, RequestContext)  # noqa: S101 - the router made it
+        context = guard.context
         context.way = "tunnel"
         registry = self._registry
         instance = registry.pick(state.cluster)
@@ -44,18 +42,13 @@ class TunnelWay:
             return None
         if not instance.native:
             return self.raw.open_on(lane, forwarded, state, guard)
-        exchange = ServiceExchange(guard, lane.take_end, registry.waiting, context)
+        exchange = ServiceExchange(guard, lane.take_end, registry.waiting)
         try:
             stream = session.open(exchange)
         except (StreamLimitReached, SessionClosed) as error:
             context.trouble = Trouble.BUSY
             guard.fail(503, str(error), Hop.TUNNEL)
             return None
-        exchange.open(
-            stream,
-            request,
-            target=state.target,
-            head=forwarded.head,
-            upgrade=bool(forwarded.upgrade),
-        )
+        upgrade = forwarded.upgrade != b""
+        exchange.open(stream, request, context, state.target, forwarded.head, upgrade=upgrade)
         return exchange

@@ -31,9 +31,9 @@ def begin(
         head.method, head.target, head.minor, head.block, length, b"0a" * 16, "-"
     )
     client, stream, context = FakePublicClient(), RecordingStream(), RequestContext("a")
-    exchange = ServiceExchange(client, lambda _: None, WaitingBytes(1 << 20), context)
+    exchange = ServiceExchange(client, lambda _: None, WaitingBytes(1 << 20))
     sent = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
-    exchange.open(stream, request, target=b"web.apps:80", head=sent, upgrade=upgrade)
+    exchange.open(stream, request, context, b"web.apps:80", sent, upgrade=upgrade)
     return exchange, client, stream, context
 
 
