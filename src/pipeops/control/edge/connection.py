@@ -60,8 +60,6 @@ class ClientConnection(asyncio.BufferedProtocol):
         self.peer = "-"
         self.permit: Permit | None = None
 
-    # -- transport callbacks ---------------------------------------------------------------
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: a client connected."""
         self._transport = transport  # type: ignore[assignment]  # uvloop's transports are not asyncio's class
@@ -94,11 +92,11 @@ class ClientConnection(asyncio.BufferedProtocol):
         """asyncio: bytes arrived in the shared buffer."""
         data = self._edge.read_buffer.view[:nbytes]
         state = self._state
-        if state == _RAW:
+        if state == _HEAD:
+            self._on_head(self._buffer + bytes(data) if self._buffer else bytes(data))
+        elif state == _RAW:
             if self._exchange is not None:
                 self._exchange.on_body(data, False)
-        elif state == _HEAD:
-            self._on_head(self._buffer + bytes(data) if self._buffer else bytes(data))
         elif state == _BUSY:
             self._on_busy(data)
 
@@ -118,8 +116,6 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._write_paused = False
         if self._exchange is not None:
             self._exchange.on_client_writable()
-
-    # -- heads -----------------------------------------------------------------------------
 
     def _on_head(self, data: bytes) -> None:
         # Clients send the same header lines again and again: if these are all that follows the
@@ -168,20 +164,18 @@ class ClientConnection(asyncio.BufferedProtocol):
         edge = self._edge
         method, target, minor = match.groups()
         kept = minor == b"1"
-        length = None if block.chunked else block.content_length or 0
+        length = 0 if block.plain else None if block.chunked else block.content_length or 0
         request = self._request = ClientRequest(
             method, target, kept, block, length, edge.next_request_id(), self.peer, edge.now()
         )
         self._state = _BUSY
         self._head_sent = False
         self._status = self._sent = self._body_remaining = 0
-        self._chunked = None
         self._close_after = not kept
         if not block.plain:
             # S-01: whatever becomes of an upgrade, what the client sends after it is not a request to read.
             self._close_after = block.close or not kept or block.upgrade is not None
-            if block.chunked:
-                self._chunked = ChunkedScanner()
+            self._chunked = ChunkedScanner() if block.chunked else None
             self._body_remaining = -1 if length is None else length
             self.since = request.started
         # Handlers see raw bytes after an upgrade, so what came early must wait for the 101.
@@ -193,10 +187,10 @@ class ClientConnection(asyncio.BufferedProtocol):
                 self._buffer += rest
                 self._pause_if_flooded()
             return
-        if self._state != _BUSY or self._request is not request:
-            return  # answered, and perhaps gone on, before open() returned
+        if self._state != _BUSY or self._request is not request:  # answered before open() returned
+            return
         self._exchange = exchange
-        if block.expect_continue:
+        if not block.plain:
             self._continue(request)
         if rest:
             self._on_busy(memoryview(rest))
@@ -207,15 +201,13 @@ class ClientConnection(asyncio.BufferedProtocol):
             exchange.on_client_gone()
             return
         self._exchange = exchange
-        if self._request is not None and self._request.block.expect_continue:
+        if self._request is not None:
             self._continue(self._request)
         self.resume_body()
 
     def _continue(self, request: ClientRequest) -> None:
-        if request.minor and self._body_remaining:
+        if request.block.expect_continue and request.minor and self._body_remaining:
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    # -- bodies ----------------------------------------------------------------------------
 
     def _on_busy(self, data: memoryview) -> None:
         exchange = self._exchange
@@ -288,8 +280,6 @@ class ClientConnection(asyncio.BufferedProtocol):
             rest, self._buffer = self._buffer, b""
             self._on_busy(memoryview(rest))
         self._read_on()
-
-    # -- answers ---------------------------------------------------------------------------
 
     def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> bool:
         """Client: send the response head and what of the body came with it. False: the socket is full."""
@@ -379,12 +369,11 @@ class ClientConnection(asyncio.BufferedProtocol):
             self.abort(message)
             return
         request = self._request
-        code, head, body = self._edge.failure(
+        self.answer(*self._edge.failure(
             request, code, message, hop, retry_after=retry_after,
             request_id=request.request_id.decode() if request else "none",
             close=self._close_after or bool(self._body_remaining),
-        )  # fmt: skip
-        self.answer(code, head, body)
+        ))  # fmt: skip
 
     def answer(self, code: int, head: bytes, body: bytes) -> None:
         """Send a whole response that the edge itself made."""
@@ -430,8 +419,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def take_over(self) -> tuple[asyncio.Transport, bytes]:
         """Give the transport to another protocol, with the request's bytes and all that followed; this object is done.
 
-        Raises:
-            ConnectionResetError: the client is gone.
+        Raises ConnectionResetError: the client is gone.
         """
         transport, request = self._transport, self._request
         if transport is None or request is None:
