@@ -93,7 +93,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         data = self._edge.read_buffer.view[:nbytes]
         state = self._state
         if state == _HEAD:
-            self._on_head(self._buffer + bytes(data) if self._buffer else bytes(data))
+            self._on_head(self._buffer + data.tobytes() if self._buffer else data.tobytes())
         elif state == _RAW:
             if self._exchange is not None:
                 self._exchange.on_body(data, False)

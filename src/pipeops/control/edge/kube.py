@@ -146,7 +146,7 @@ class KubeExchange:
         framing, reusable, status, length = unpack_preface(received)
         if framing != _LENGTH or reusable != 1:
             return False
-        answer = bytes(received[PREFACE_BYTES:])
+        answer = received[PREFACE_BYTES:].tobytes()
         if not is_whole_answer(answer[:length], status, len(answer) - length):
             return False
         self._buffer = None

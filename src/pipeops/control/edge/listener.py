@@ -4,7 +4,8 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -35,6 +36,16 @@ DEAD_CLIENT = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000),
 )
+
+
+def _request_ids() -> Iterator[bytes]:
+    """32 hexadecimal digits each: random per listener, then counting, so never the same twice."""
+    prefix = os.urandom(8).hex().encode()
+    ends = [b"%02x" % number for number in range(256)]
+    for number in count(int.from_bytes(os.urandom(4), "big")):
+        start = b"%b%014x" % (prefix, number)
+        for end in ends:
+            yield start + end
 
 
 class Listening(Protocol):
@@ -72,14 +83,7 @@ class Listener:
         self._arriving: WeakSet[asyncio.BaseProtocol] = WeakSet()
         self.lingering: set[Lingering] = set()
         self._max_connections = max_connections
-        self._prefix = os.urandom(8).hex().encode()
-        self._counter = int.from_bytes(os.urandom(4), "big")
-        self.next_request_id = self._next_request_id
-
-    def _next_request_id(self) -> bytes:
-        """32 hexadecimal digits: random per process, then counting, so never the same twice."""
-        self._counter += 1
-        return b"%b%016x" % (self._prefix, self._counter)
+        self.next_request_id: Callable[[], bytes] = _request_ids().__next__
 
     async def run(
         self,

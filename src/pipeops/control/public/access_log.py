@@ -1,6 +1,6 @@
 """PublicAccessLog: one JSON line for each public request, with route, cluster and what really happened."""
 
-from pipeops.control.edge.access_log import AccessLog
+from pipeops.control.edge.access_log import MAX_COLLECTED_LINES, MAX_TARGET, AccessLog
 from pipeops.control.edge.exchange import ClientRequest
 from pipeops.control.public.context import RequestContext
 
@@ -25,7 +25,8 @@ class PublicAccessLog(AccessLog):
                 route = context.state.logged
         if now != self._at:
             self._at, self._time = now, self._timestamp()
-        self._put(
+        target = request.target
+        line = (
             b'{"time":"%b","level":"info","msg":"public request","request_id":"%b","peer":%b,"host":%b,"method":"%b",'
             b'"target":%b,%b,"way":%b,"status":%d,"bytes":%d,"ms":%.1f,"outcome":%b}\n'
             % (
@@ -34,7 +35,7 @@ class PublicAccessLog(AccessLog):
                 text(request.peer),
                 text(host),
                 request.method,
-                self.target(request.target),
+                self._quoted_target(target) if len(target) < MAX_TARGET else self.target(target),
                 route,
                 text(way),
                 status,
@@ -43,3 +44,8 @@ class PublicAccessLog(AccessLog):
                 text(outcome),
             )
         )
+        lines = self._lines
+        if 0 < len(lines) < MAX_COLLECTED_LINES:  # as in AccessLog
+            lines.append(line)
+        else:
+            self._put(line)

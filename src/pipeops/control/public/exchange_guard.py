@@ -11,6 +11,8 @@ from pipeops.control.routes.route import Route
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.status import Hop
 
+_INFINITE = math.inf
+
 
 class RouteExchange:
     """An Exchange for the client's connection and a Client for the way to the Service.
@@ -46,9 +48,9 @@ class RouteExchange:
         self._begun = self._over = False
         limits = state.limits
         self._idle = limits.response_timeout
-        self._left = limits.max_body or math.inf
+        self._left = limits.max_body or _INFINITE
         self.deadline = now() + self._idle
-        self.withdrawn_at = math.inf
+        self.withdrawn_at = _INFINITE
         self.way: Exchange | None = None
         counters = state.counters
         counters.active += 1
@@ -89,6 +91,7 @@ class RouteExchange:
             self._over = True
             state.counters.active -= 1
             self._live.discard(self)
+        self.way = None  # it knows us: nobody else shall have to find out that both can go
         self._client.answer_whole(answer, status)
 
     def write(self, data: bytes | memoryview) -> bool:
@@ -99,6 +102,7 @@ class RouteExchange:
     def finish(self) -> None:
         """Client: the answer is complete."""
         self._end()
+        self.way = None
         self._client.finish()
 
     def abort(self, reason: str) -> None:

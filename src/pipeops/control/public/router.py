@@ -172,7 +172,9 @@ class PublicRouter:
             if memo is None:
                 memo = self._read(request, client)
                 context.host = memo.host.name
-            target = origin_form(request.target, memo.host)
+            target = request.target
+            if not target.startswith(b"/") or target.find(b"#") >= 0:
+                target = origin_form(target, memo.host)
             state = self._find(context, client, memo.host.name, target)
         except (UnusableTarget, UnusablePath) as error:
             _fail(client, context, Trouble.BAD_REQUEST, 400, str(error))

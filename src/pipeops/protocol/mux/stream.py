@@ -60,9 +60,10 @@ class Stream(Windows):
     @property
     def local_finished(self) -> bool:
         """We have said that we send no more (the frame saying so may still wait)."""
-        if self.backlog is not None and self.backlog.fin:
+        state = self.state
+        if state == CLOSED or state == LOCAL_FINISHED:  # noqa: PLR1714, SIM109 - a tuple would be made anew each time
             return True
-        return self.state in (LOCAL_FINISHED, CLOSED)
+        return self.backlog is not None and self.backlog.fin
 
     @property
     def remote_finished(self) -> bool:
