@@ -483,3 +483,17 @@ async def test_an_answer_leaves_before_its_connection_ends_in_the_same_turn(end:
     assert transport.closed
     await turns()
     assert transport.take() == b""
+
+
+@pytest.mark.parametrize("minor", [0, 1])
+async def test_a_whole_answer_is_sent_and_the_connection_kept_as_the_client_wants(
+    minor: int,
+) -> None:
+    edge = FakeEdge()
+    connection, transport = connect(edge)
+    feed(connection, GET.replace(b"1.1", b"1.%d" % minor))
+    connection.answer_whole(OK + b"hi", 200)
+    edge.answers.flush()
+    assert transport.take() == OK + b"hi"
+    assert transport.closed is (minor == 0)
+    assert connection.idle is (minor == 1)

@@ -41,8 +41,8 @@ class Bench:
 
 def test_request_ids_have_32_digits_and_never_come_twice() -> None:
     first, second = Bench().listener, Bench().listener
-    ids = [one.next_request_id() for one in (first, second) for _ in range(100)]
-    assert len(set(ids)) == 200
+    ids = [one.next_request_id() for one in (first, second) for _ in range(600)]
+    assert len(set(ids)) == 1200
     assert all(len(one) == 32 and int(one, 16) for one in ids)
 
 

@@ -1,5 +1,10 @@
 """A route's limits between client and Service: body size, silence, what is counted, and headers that are added."""
 
+import gc
+import weakref
+
+import pytest
+
 from pipeops.control.public.context import RequestContext
 from pipeops.control.public.exchange_guard import RouteExchange
 from pipeops.control.public.route_state import RouteState, RouteStates
@@ -153,3 +158,31 @@ def test_answers_of_5xx_and_what_is_cut_off_are_errors() -> None:
         for one in (ok, broken, cut, refused, slow, gone)
     ]
     assert counted == [(1, 0), (1, 1), (1, 1), (1, 1), (1, 1), (1, 0)]
+
+
+def test_a_whole_answer_passes_with_hsts_is_counted_and_ends_the_exchange() -> None:
+    bench = Bench(hsts=b"Strict-Transport-Security: max-age=9\r\n")
+    bench.guard.answer_whole(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 1\r\n\r\nx", 502)
+    assert bench.client.head == (
+        b"HTTP/1.1 502 Bad Gateway\r\nStrict-Transport-Security: max-age=9\r\nContent-Length: 1\r\n\r\nx"
+    )
+    assert bench.client.ended == "finished"
+    assert (bench.state.counters.active, bench.state.counters.errors) == (0, 1)
+    assert not bench.live
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_answered_request_can_be_freed_without_the_collector(whole: bool) -> None:
+    bench = Bench()
+    bench.way.client = bench.guard  # type: ignore[attr-defined]  # as ways know theirs
+    if whole:
+        bench.guard.answer_whole(HEAD, 200)
+    else:
+        bench.guard.finish()
+    seen, bench.guard = weakref.ref(bench.way), None  # type: ignore[assignment]
+    gc.disable()
+    try:
+        del bench.way
+        assert seen() is None
+    finally:
+        gc.enable()

@@ -1,6 +1,8 @@
 """Readings of a path: one for plain paths, several where servers disagree, none where nothing can be trusted."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeops.control.public.paths import UnusablePath, readings
 
@@ -49,3 +51,20 @@ def test_s30_long_paths_are_not_read_in_every_way(part: str) -> None:
         readings("/" + part * 3000)
     assert readings("/" + part * 300)
     assert readings("/" + "a" * 30_000)
+
+
+@given(st.text(alphabet="ab/.;\\%25cCfF0", max_size=12))
+def test_no_path_that_servers_may_read_otherwise_counts_as_plain(rest: str) -> None:
+    path = "/" + rest
+    if "%" in path:
+        return
+    try:
+        found = readings(path)
+    except UnusablePath:
+        return
+    if found == (path,):
+        segments = path.split("/")[1:]
+        assert not {".", ".."} & set(segments)
+        assert ";" not in path
+        assert "\\" not in path
+        assert "" not in segments[:-1]
