@@ -36,7 +36,7 @@ _NONE_FLAGS, _UPGRADE, _CLOSE_DELIMITED = 0, int(HeadFlag.UPGRADE), int(HeadFlag
 
 def is_watch(target: bytes) -> bool:
     """The request asks for a stream of changes."""
-    return target.find(b"watch") >= 0 and _WATCH.search(target) is not None
+    return b"watch" in target and _WATCH.search(target) is not None
 
 
 class KubeExchange:

@@ -218,7 +218,9 @@ class Router:
                 503, "the agent is just connecting", Hop.TUNNEL, retry_after=RETRY_AFTER
             )
             return None
-        exchange = KubeExchange(connection, lane.take_end, waiting, is_watch(path))
+        exchange = KubeExchange(
+            connection, lane.take_end, waiting, path.find(b"watch") >= 0 and is_watch(path)
+        )
         try:
             stream = session.open(exchange)
         except (StreamLimitReached, SessionClosed) as error:

@@ -9,7 +9,7 @@ from pipeops.control.public.route_state import RouteState
 from pipeops.control.public.router import Forwarded
 from pipeops.control.public.trouble import Trouble
 from pipeops.control.public.upstream.raw_way import RawWay
-from pipeops.control.sessions.registry import SessionRegistry
+from pipeops.control.sessions.registry import AgentInstance, SessionRegistry
 from pipeops.protocol.errors import SessionClosed, StreamLimitReached
 from pipeops.protocol.exchange.status import Hop
 
@@ -32,13 +32,8 @@ class TunnelWay:
         instance = registry.pick(state.cluster)
         lane = instance.best_lane(request.started) if instance is not None else None
         session = lane.link.session if lane is not None else None
-        if instance is not None and not instance.native and session is None:
-            context.trouble = Trouble.NOT_SERVED
-            guard.fail(502, "the agent has no multiplexed tunnel; install pipeops-agent", Hop.AGENT)
-            return None
         if instance is None or lane is None or session is None:
-            context.trouble = Trouble.OFFLINE
-            guard.fail(503, "no agent of the cluster is connected", Hop.TUNNEL)
+            self._offline(instance, guard)
             return None
         if not instance.native:
             return self.raw.open_on(lane, forwarded, state, guard)
@@ -52,3 +47,13 @@ class TunnelWay:
         upgrade = forwarded.upgrade != b""
         exchange.open(stream, request, context, state.target, forwarded.head, upgrade=upgrade)
         return exchange
+
+    @staticmethod
+    def _offline(instance: AgentInstance | None, guard: RouteExchange) -> None:
+        """Say why there is no stream to open."""
+        if instance is not None and not instance.native:
+            guard.context.trouble = Trouble.NOT_SERVED
+            guard.fail(502, "the agent has no multiplexed tunnel; install pipeops-agent", Hop.AGENT)
+        else:
+            guard.context.trouble = Trouble.OFFLINE
+            guard.fail(503, "no agent of the cluster is connected", Hop.TUNNEL)
