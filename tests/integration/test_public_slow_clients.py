@@ -1,7 +1,9 @@
-"""Many slow HTTP/2 clients at once: what is kept for them is bounded for the whole process, and others are told."""
+"""Slow clients of the public gateway: what is kept for them is bounded, and others are told."""
 
+import socket
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,27 @@ def test_uploads_that_their_service_does_not_take_cannot_either(bench: PublicBen
         assert sum(answer.status == 503 for answer in answers) > CLIENTS // 2
     settled(bench, lambda: bench.waiting.taken == 0)
     assert status(bench)[0] == 200
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_client_that_pipelines_and_reads_nothing_gets_a_few_answers_only(
+    bench: PublicBench, secure: bool
+) -> None:
+    with bench.secure() if secure else bench.plain() as connection:
+        client = Client(connection)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        connection.settimeout(0.5)
+        sent = 0
+        with suppress(TimeoutError):
+            while sent < 3000:
+                connection.sendall(head("/big/60000"))
+                sent += 1
+        begun = 0
+        while begun != (now := bench.call(lambda: len(bench.agent.heads))):
+            begun = now
+            time.sleep(0.3)
+        # The kernel's buffers take some megabytes, the connection's own a few answers.
+        assert begun < 300
+        connection.settimeout(10)
+        for _ in range(min(sent, 1000)):
+            assert client.answer()[0] == 200
