@@ -92,8 +92,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """asyncio: bytes arrived in the shared buffer."""
-        data = self._edge.read_buffer.view[:nbytes]
-        state = self._state
+        data, state = self._edge.read_buffer.view[:nbytes], self._state
         if state == _RAW:
             if self._exchange is not None:
                 self._exchange.on_body(data, False)
@@ -107,6 +106,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self._state == _RAW and self._exchange is not None:
             self._exchange.on_body(memoryview(b""), True)
             return not self.tls
+        self._write(b"")  # asyncio closes next: what waits for the end of the turn leaves now
         return False
 
     def pause_writing(self) -> None:
