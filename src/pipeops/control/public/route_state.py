@@ -55,6 +55,7 @@ class RouteStates:
         """The state of a route."""
         state = self._states.get(route.key)
         if state is not None and state.route is route:
+            self._states.move_to_end(route.key)
             return state
         return self._make(route)
 
@@ -88,6 +89,7 @@ class RouteStates:
             is_direct and (settings.direct_redirect if said is None else said),
             self.counters(route) or RouteCounters(),
         )
+        self._states.move_to_end(key)
         if len(self._states) > MAX_ROUTES:
             self._states.popitem(last=False)
         return made

@@ -58,6 +58,18 @@ def test_routes_are_bounded(monkeypatch) -> None:  # type: ignore[no-untyped-def
     assert len(states) == 5
 
 
+def test_a_route_that_is_asked_for_keeps_what_was_counted_while_others_go(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(module, "MAX_ROUTES", 2)
+    states = RouteStates(PublicSettings(routes=RouteDefaults(rate=1.0, burst=1)))
+    busy, idle = route("a.example.com"), route("b.example.com")
+    assert states.of(busy).admit("1.1.1.1", 0.0) == 0
+    states.of(idle)
+    states.of(busy)
+    states.of(route("c.example.com"))
+    assert states.counters(idle) is None
+    assert states.of(busy).admit("1.1.1.1", 0.0) > 0
+
+
 def test_only_direct_routes_are_redirected_to_their_load_balancer() -> None:
     plain = RouteStates(PublicSettings())
     redirecting = RouteStates(PublicSettings(direct_redirect=True))
