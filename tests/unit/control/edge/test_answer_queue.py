@@ -52,6 +52,25 @@ async def test_nothing_is_written_to_a_client_that_is_gone() -> None:
     assert (gone.take(), here.take()) == (b"", b"b")
 
 
+class Broken(RecordingTransport):
+    """Takes nothing."""
+
+    def write(self, data: bytes) -> None:
+        raise RuntimeError("unable to write")
+
+
+async def test_one_client_that_cannot_be_written_to_costs_no_other_its_answer() -> None:
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, said: told.append(said))
+    queue, broken, other = AnswerQueue(), Broken(), RecordingTransport()
+    queue.add(broken, b"a")
+    queue.add(other, b"b")
+    await turns(1)
+    assert other.take() == b"b"
+    assert broken.aborted
+    assert [str(said["exception"]) for said in told] == ["unable to write"]
+
+
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(5):
         while not condition():
