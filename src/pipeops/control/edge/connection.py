@@ -347,11 +347,10 @@ class ClientConnection(asyncio.BufferedProtocol):
             asyncio.get_running_loop().call_soon(self._next_pipelined)
 
     def _next_pipelined(self) -> None:
-        if self._state == _HEAD and not self._write_paused:
+        if self._state == _HEAD and self._buffer and not self._write_paused:
             data, self._buffer = self._buffer, b""
-            if data:
-                self._on_head(data)
-            self._read_on()
+            self._on_head(data)
+        self._read_on()
 
     def abort(self, reason: str) -> None:
         """Client: the response cannot be completed."""
