@@ -74,7 +74,7 @@ async def test_one_client_that_cannot_be_written_to_costs_no_other_its_answer() 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(5):
         while not condition():
-            await asyncio.sleep(0.001)
+            await turns(1)
 
 
 async def test_an_answer_reaches_a_client_that_finishes_sending_in_the_same_turn() -> None:
