@@ -230,3 +230,16 @@ def test_beyond_the_budget_what_its_service_takes_goes_on() -> None:
     mux.waiting.taken = mux.waiting.limit + 1
     stream.on_data(b"abc", last=True)
     assert (way.body, mux.fields) == (b"abc", [])
+
+
+def test_a_stalled_way_goes_on_even_if_the_budget_changed_meanwhile() -> None:
+    mux, stream, way = made()
+    stream.begin(HEAD, Framing.CLOSE, 200, reusable=True)
+    mux.waiting.taken = mux.waiting.limit + 1
+    assert not stream.write(b"x" * 1000)
+    mux.waiting.taken = 0
+    assert not stream.write(b"x" * 1000), "the way waits to be told, and was not"
+    stream.outbox.clear()
+    stream.on_sent()
+    assert way.writable == 1
+    assert stream.write(b"x")
