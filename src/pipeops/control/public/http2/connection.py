@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -266,7 +267,9 @@ class Http2Connection(asyncio.BufferedProtocol):
         if self._credit < CREDIT_STEP or self._transport is None or held >= MAX_HELD:
             return
         if not held or not self.waiting.exceeded:
-            self._h2.increment_flow_control_window(self._credit)
+            # After a GOAWAY h2 lets nothing be sent. Our callers are ends of streams, the tunnel and the sweep: they go on.
+            with suppress(H2Error):
+                self._h2.increment_flow_control_window(self._credit)
             self._credit = 0
             self._flush_later()
 

@@ -170,7 +170,10 @@ class Http2Stream:
             self.outbox += data
             self.mux.pump_later(self)
         size = len(self.outbox)
-        self._stalled = size >= HIGH_WATER or (size > 0 and self.mux.waiting.exceeded)
+        # A way that was told to wait waits for `on_client_writable`, whatever the budget says by now.
+        self._stalled = (
+            self._stalled or size >= HIGH_WATER or (size > 0 and self.mux.waiting.exceeded)
+        )
         if not self._stalled:
             self._count(size)
         return not self._stalled
