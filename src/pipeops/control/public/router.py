@@ -44,6 +44,9 @@ class Routes(Protocol):
     def get(self, key: RouteKey) -> Route | None:
         """The route with exactly this key."""
 
+    def cluster_of(self, host: str) -> str:
+        """The cluster that answers this host just now, or an empty string."""
+
 
 class PublicClient(Client, Protocol):
     """A client of a public listener, whichever version of HTTP it speaks.
@@ -154,17 +157,26 @@ class PublicRouter:
 
     def sweep(self, now: float) -> None:
         """End what has not moved for too long, and what goes on although its route is gone."""
-        get = self._routes.get
         for exchange in list(self.live):
-            route = exchange.route
             if exchange.deadline < now:
                 exchange.timed_out()
-            elif (present := get(route.key)) is not None and present.cluster == route.cluster:
+            elif self._is_current(exchange):
                 exchange.withdrawn_at = math.inf
             else:
                 exchange.withdrawn_at = min(exchange.withdrawn_at, now)
                 if now - exchange.withdrawn_at >= WITHDRAWN_TIME:
                     exchange.withdrawn()
+
+    def _is_current(self, exchange: RouteExchange) -> bool:
+        """Whether what it was opened for would still be its cluster's to answer."""
+        route = exchange.route
+        present = self._routes.get(route.key)
+        if present is None or present.cluster != route.cluster:
+            return False
+        if route.key.host[:1] not in ("", "*"):
+            return True
+        # Meanwhile somebody else may have named the host.
+        return self._routes.cluster_of(exchange.host) == route.cluster
 
     def open(self, request: ClientRequest, client: PublicClient) -> Exchange | None:
         """Start answering; None if it has been answered already."""
@@ -225,8 +237,11 @@ class PublicRouter:
         if len(ways) > 1 and any(match(host, way) is not route for way in ways):
             raise UnusablePath("a path that servers understand in different ways")
         if route is not None:
-            return self.states.of(route)
-        if self._routes.knows_host(host):
+            if route.key.host or not path.startswith(CHALLENGE):
+                return self.states.of(route)
+            # Who answers this is given a certificate for a host that is perhaps about to be somebody else's.
+            _fail(client, context, Trouble.NO_HOST, 404, "a challenge for a host without routes")
+        elif self._routes.knows_host(host):
             _fail(client, context, Trouble.NO_PATH, 404, "no route covers the path")
         else:
             _fail(client, context, Trouble.NO_HOST, 404, "no route has this host")
