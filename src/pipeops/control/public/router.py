@@ -157,17 +157,18 @@ class PublicRouter:
 
     def sweep(self, now: float) -> None:
         """End what has not moved for too long, and what goes on although its route is gone."""
+        owners: dict[str, str] = {}  # many exchanges are for the same host
         for exchange in list(self.live):
             if exchange.deadline < now:
                 exchange.timed_out()
-            elif self._is_current(exchange):
+            elif self._is_current(exchange, owners):
                 exchange.withdrawn_at = math.inf
             else:
                 exchange.withdrawn_at = min(exchange.withdrawn_at, now)
                 if now - exchange.withdrawn_at >= WITHDRAWN_TIME:
                     exchange.withdrawn()
 
-    def _is_current(self, exchange: RouteExchange) -> bool:
+    def _is_current(self, exchange: RouteExchange, owners: dict[str, str]) -> bool:
         """Whether what it was opened for would still be its cluster's to answer."""
         route = exchange.route
         present = self._routes.get(route.key)
@@ -176,7 +177,11 @@ class PublicRouter:
         if route.key.host[:1] not in ("", "*"):
             return True
         # Meanwhile somebody else may have named the host.
-        return self._routes.cluster_of(exchange.host) == route.cluster
+        host = exchange.host
+        owner = owners.get(host)
+        if owner is None:
+            owner = owners[host] = self._routes.cluster_of(host)
+        return owner == route.cluster
 
     def open(self, request: ClientRequest, client: PublicClient) -> Exchange | None:
         """Start answering; None if it has been answered already."""
