@@ -324,3 +324,13 @@ def test_no_route_without_a_host_proves_to_an_acme_server_whose_a_host_is() -> N
     bench.ask(challenge)
     bench.ask("/", "unnamed.example.com")
     assert bench.services == ["named", "any"]
+
+
+def test_s30_a_client_with_a_network_of_its_own_has_one_rate() -> None:
+    limited = PublicSettings(routes=RouteDefaults(rate=1.0, burst=1))
+    bench = Bench(route("app.example.com"), settings=limited)
+    for peer in ("2001:db8::1", "2001:db8::2"):
+        bench.client.peer, bench.client.memo = peer, None
+        bench.ask()
+    assert bench.client.ended.startswith("429: ")
+    assert len(bench.opened) == 1
