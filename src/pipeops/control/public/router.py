@@ -14,6 +14,7 @@ from pipeops.control.public.forwarding import (
     client_scheme,
     forwarded_lines,
     is_trusted,
+    limited_address,
 )
 from pipeops.control.public.pages import redirect
 from pipeops.control.public.paths import UnusablePath, readings
@@ -115,7 +116,7 @@ class Way(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Memo:
-    """What a connection's last header lines say; they are the same again and again."""
+    """What a connection's last header lines say; they are the same again and again. `address` is what its rate is counted by."""
 
     block: HeaderBlock
     host: Host
@@ -216,7 +217,7 @@ class PublicRouter:
                 block,
                 host,
                 client_scheme(block, origin),
-                client_address(block, origin),
+                limited_address(client_address(block, origin)),
                 forwarded_lines(block, origin, host.authority),
                 _upgrade(block),
             )
