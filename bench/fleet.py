@@ -53,6 +53,9 @@ class Facts:
 class NoJson:
     """No JSON dialect here."""
 
+    def on_text(self, lane, data):
+        return False
+
     def on_request(self, lane, message):
         return False
 

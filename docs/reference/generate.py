@@ -188,6 +188,9 @@ def _compatibility_page() -> str:
         "`kube-public` and `kube-node-lease`, as it expects, and those that the cluster publishes. `services.default: deny`",
         "leaves it the published and listed ones only, as our own control plane always has them",
         "([decision 9](../explanation/decisions/0009-which-services.md)).",
+        "",
+        "A request for a Service is told by its `namespace`, `service_name` and `service_port`. Nothing published of PipeOps",
+        "defines a `scope` in such a request, so one is ignored, as every unknown key is.",
     ]
     for heading, rows in tables().items():
         count = Counter(row.verdict for row in rows)

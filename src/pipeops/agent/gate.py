@@ -47,6 +47,10 @@ class Gate:
         """Take nothing more; the first reason stays."""
         self._closed = self._closed or reason
 
+    def on_text(self, lane: Lane, data: bytes) -> bool:
+        """JsonRequests: passed on; once closed it has to come as a message."""
+        return not self._closed and self._inner.on_text(lane, data)
+
     def on_request(self, lane: Lane, message: Envelope) -> bool:
         """JsonRequests: refuse what would begin something."""
         if self._closed and message.type == ProxyRequestPayload.TYPE:

@@ -12,6 +12,7 @@ from pipeops.agent.observed.agent import Observed
 from pipeops.agent.observed.tunnel import LaneFigures
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.protocol.exchange.status import Hop
+from pipeops.protocol.exchange.usual import REQUEST_START
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.control import ErrorMessage, Ping, Pong, ProtocolFallback, StreamEnd
@@ -40,6 +41,9 @@ _FATAL = frozenset(("revoked", "superseded", "conflict", "invalid"))
 
 class JsonRequests(Protocol):
     """Serves proxy_* messages of the PipeOps dialect."""
+
+    def on_text(self, lane: "Lane", data: bytes) -> bool:
+        """Take a text message that begins as requests do; False: it has to be decoded, for `on_request`."""
 
     def on_request(self, lane: "Lane", message: Envelope) -> bool:
         """Take a message; False if its type is none of the dialect's."""
@@ -113,6 +117,13 @@ class Lane:
         self._text_sent += len(data)
         self.link.send_text(data)
 
+    def send_written(self, messages: tuple[bytes, ...]) -> None:
+        """Send messages that are text already."""
+        link = self.link
+        for data in messages:
+            self._text_sent += len(data)
+            link.send_text(data)
+
     async def beat(self, heartbeat: Heartbeat) -> bool:
         """Send a heartbeat; whether that went well, as far as one knows by now."""
         self.send(Heartbeat.TYPE, heartbeat)
@@ -156,7 +167,8 @@ class Lane:
         """LinkOwner: one control message."""
         self._text_received += len(data)
         try:
-            self._on_message(envelope.decode(data))
+            if not (data.startswith(REQUEST_START) and self._json.on_text(self, data)):
+                self._on_message(envelope.decode(data))
         except MessageRejected as error:
             log.warning("control message rejected", lane=self.index, reason=str(error))
         except Exception as error:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 from pipeops.protocol.errors import RemoteProtocolError
@@ -43,14 +44,33 @@ def accept_key(key: bytes) -> bytes:
 
 def encode_frame(opcode: int, data: bytes, mask: bytes | None = None) -> bytes:
     """One final frame; `mask` is four random bytes from a client, None from a server."""
-    size, bit = len(data), 0x80 if mask else 0
-    if size < 126:
-        head = struct.pack(">BB", 0x80 | opcode, bit | size)
-    elif size < 1 << 16:
-        head = struct.pack(">BBH", 0x80 | opcode, bit | 126, size)
-    else:
-        head = struct.pack(">BBQ", 0x80 | opcode, bit | 127, size)
+    head = _frame_head(opcode, len(data), 0x80 if mask else 0)
     return head + data if mask is None else b"".join((head, mask, apply_mask(data, mask)))
+
+
+def encode_masked(opcode: int, messages: Sequence[bytes], masks: bytes) -> bytes:
+    """A client's final frames of several messages; `masks` has four random bytes for each. One XOR masks them all."""
+    parts: list[bytes] = []
+    stream: list[bytes] = []
+    for place, data in enumerate(messages):
+        size = len(data)
+        mask = masks[4 * place : 4 * place + 4]
+        stream.append((mask * (size // 4 + 1))[:size])
+        parts += (_frame_head(opcode, size, 0x80), mask, data)
+    together = _xor(b"".join(messages), b"".join(stream))
+    position = 0
+    for place, data in enumerate(messages):
+        parts[3 * place + 2] = together[position : position + len(data)]
+        position += len(data)
+    return b"".join(parts)
+
+
+def _frame_head(opcode: int, size: int, bit: int) -> bytes:
+    if size < 126:
+        return struct.pack(">BB", 0x80 | opcode, bit | size)
+    if size < 1 << 16:
+        return struct.pack(">BBH", 0x80 | opcode, bit | 126, size)
+    return struct.pack(">BBQ", 0x80 | opcode, bit | 127, size)
 
 
 def close_payload(code: int, reason: str = "") -> bytes:
@@ -71,8 +91,12 @@ def read_close(payload: bytes) -> tuple[int, str]:
 def apply_mask(data: bytes, mask: bytes) -> bytes:
     """XOR with the repeated mask, over all of it at once (RFC 6455 §5.3)."""
     size = len(data)
-    stream = (mask * (size // 4 + 1))[:size]
-    return (int.from_bytes(data, "big") ^ int.from_bytes(stream, "big")).to_bytes(size, "big")
+    return _xor(data, (mask * (size // 4 + 1))[:size])
+
+
+def _xor(data: bytes, stream: bytes) -> bytes:
+    mixed = int.from_bytes(data, "little") ^ int.from_bytes(stream, "little")
+    return mixed.to_bytes(len(data), "little")
 
 
 class FrameReader:

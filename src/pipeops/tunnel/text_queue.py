@@ -4,7 +4,7 @@ import asyncio
 import os
 from typing import Protocol
 
-from pipeops.protocol.websocket import TEXT, encode_frame
+from pipeops.protocol.websocket import TEXT, encode_frame, encode_masked
 
 MAX_GATHERED = 4 * 1024  # a larger message costs more to copy than its own write
 MAX_WAITING = 64 * 1024  # then the peer may begin, and a full socket must be noticed
@@ -78,10 +78,4 @@ class TextQueue:
     def _frames(self, messages: list[bytes]) -> bytes:
         if not self._masked:
             return b"".join([encode_frame(TEXT, data) for data in messages])
-        masks = os.urandom(4 * len(messages))
-        return b"".join(
-            [
-                encode_frame(TEXT, data, masks[4 * place : 4 * place + 4])
-                for place, data in enumerate(messages)
-            ]
-        )
+        return encode_masked(TEXT, messages, os.urandom(4 * len(messages)))

@@ -120,6 +120,15 @@ class TunnelSocket(WSListener):
         elif kind is _BINARY and not self.whole_messages:
             self._in_pieces = True
             self._handler.on_binary(frame.get_payload_as_memoryview())
+        elif (
+            kind is _TEXT
+            and frame.fin
+            and not self._text
+            and frame.payload_size <= self._max_message
+        ):
+            self._kind = _TEXT
+            self._in_pieces = False
+            self._handler.on_text(frame.get_payload_as_bytes())
         elif kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:
             self._on_message_part(kind, frame)
         elif kind is _PONG:

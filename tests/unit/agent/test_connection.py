@@ -103,6 +103,9 @@ class FakeFacts:
 class NoJson:
     """The JSON dialect, absent."""
 
+    def on_text(self, lane: Any, data: bytes) -> bool:
+        return False
+
     def on_request(self, lane: Any, message: Any) -> bool:
         return False
 

@@ -23,6 +23,10 @@ class Dialect:
     def __init__(self) -> None:
         self.seen: list[Any] = []
 
+    def on_text(self, lane: Any, data: bytes) -> bool:
+        self.seen.append(data)
+        return True
+
     def on_request(self, lane: Any, message: Any) -> bool:
         self.seen.append(message.type)
         return True
@@ -54,9 +58,10 @@ def test_an_open_gate_is_not_there() -> None:
     inner, lane = Dialect(), Lane()
     gate = Gate(inner)
     gate.on_request(lane, message("proxy_request"))
+    assert gate.on_text(lane, b"text")
     gate.on_binary(lane, b"x")
     gate.on_lane_lost(lane)
-    assert inner.seen == ["proxy_request", b"x", "lost"]
+    assert inner.seen == ["proxy_request", b"text", b"x", "lost"]
     assert gate.live == 2
 
 
@@ -66,6 +71,7 @@ def test_a_closed_gate_refuses_new_requests_and_passes_on_the_rest(reason: str) 
     gate = Gate(inner)
     gate.close(reason)
     gate.close("another")
+    assert not gate.on_text(lane, b"text")  # it comes as a message then
     assert gate.on_request(lane, message("proxy_request"))
     assert gate.on_request(lane, message("proxy_request", None))
     gate.on_request(lane, message("proxy_cancel"))

@@ -26,6 +26,11 @@ class NoJson:
 
     def __init__(self) -> None:
         self.lost = 0
+        self.texts: list[bytes] = []
+
+    def on_text(self, lane: Any, data: bytes) -> bool:
+        self.texts.append(data)
+        return data.endswith(b"taken")
 
     def on_request(self, lane: Any, message: Any) -> bool:
         return False
@@ -179,6 +184,26 @@ async def test_a_message_that_cannot_be_handled_does_not_end_the_tunnel() -> Non
     assert socket.closed is None
     say(made, "ping", {}, "p1")
     assert socket.types() == ["pong"]
+
+
+async def test_what_begins_as_a_request_is_offered_first() -> None:
+    made, socket, json = lane()
+    taken = b'{"type":"proxy_request", taken'
+    made.link.on_text(taken)
+    assert socket.types() == []
+    say(made, "proxy_request", {})
+    assert socket.types() == ["protocol_fallback"]
+    say(made, "ping", {}, "p1")
+    assert json.texts[0] == taken
+    assert len(json.texts) == 2
+
+
+async def test_written_messages_are_sent_and_counted() -> None:
+    made, socket, _ = lane()
+    before = made.figures().bytes_sent
+    made.send_written((b"{}", b"{} "))
+    assert socket.texts == [b"{}", b"{} "]
+    assert made.figures().bytes_sent == before + 5
 
 
 async def test_what_a_lane_carries_is_observed_from_its_opening_to_its_loss() -> None:

@@ -21,6 +21,16 @@ def test_frames_of_every_size_survive(size: int, mask: bytes | None) -> None:
     assert read(frame, masked=mask is not None, limit=100_000) == [(ws.BINARY, data[:size])]
 
 
+def test_frames_that_are_masked_together_are_those_masked_alone() -> None:
+    messages = [bytes(range(256)) * 300, b"", b"x", b"y" * 125, b"z" * 126]
+    masks = bytes(range(4 * len(messages)))
+    alone = [
+        ws.encode_frame(ws.TEXT, data, masks[4 * place : 4 * place + 4])
+        for place, data in enumerate(messages)
+    ]
+    assert ws.encode_masked(ws.TEXT, messages, masks) == b"".join(alone)
+
+
 def test_frames_may_come_byte_by_byte() -> None:
     reader = ws.FrameReader(masked=True, max_message=1000)
     frame = ws.encode_frame(ws.TEXT, b"x" * 200, b"abcd") + ws.encode_frame(ws.PING, b"", b"abcd")

@@ -12,6 +12,7 @@ from pipeops.protocol.exchange.pipeops import (
     error_text,
     streamed_payload,
 )
+from pipeops.protocol.exchange.usual import AnswerWriter
 from pipeops.protocol.messages.payload import Payload
 from pipeops.protocol.messages.proxying import ProxyError, ProxyResponse
 from pipeops.runtime.budget import Budget
@@ -32,6 +33,9 @@ class AnswerLane(Protocol):
     def send(self, kind: str, payload: Payload, *, request_id: str | None = None) -> None:
         """Send one text message."""
 
+    def send_written(self, messages: tuple[bytes, ...]) -> None:
+        """Send text messages that are written already."""
+
     def send_binary(self, data: bytes) -> None:
         """Send one binary message."""
 
@@ -49,11 +53,23 @@ class Answer(Protocol):
     def take_whole(self, head: ResponseHead, body: bytes) -> bool:
         """Send all of a small answer, to which nothing was sent before; otherwise as `take`."""
 
+    def take_usual(self, status: int, head: bytes, body: bytes) -> bool:
+        """The same from an HTTP/1.1 head, at once; False: nothing was done, it has to be taken otherwise."""
+
 
 class StreamedAnswer:
     """`proxy_response_header`, `_chunk`…, `_end` or `_abort` (§2.5.4)."""
 
-    __slots__ = ("_budget", "_events", "_lane", "_on_drained", "_outbox", "_request_id", "_waited")
+    __slots__ = (
+        "_budget",
+        "_events",
+        "_lane",
+        "_on_drained",
+        "_outbox",
+        "_request_id",
+        "_waited",
+        "_writer",
+    )
 
     def __init__(
         self,
@@ -62,7 +78,9 @@ class StreamedAnswer:
         budget: Budget,
         request_id: str,
         on_drained: Callable[[], None],
+        writer: AnswerWriter,
     ) -> None:
+        self._writer = writer
         self._lane = lane
         self._outbox = outbox
         self._budget = budget
@@ -93,6 +111,16 @@ class StreamedAnswer:
             payload = streamed_payload(event)
             self._lane.send(payload.TYPE, payload, request_id=self._request_id)
         return more
+
+    def take_usual(self, status: int, head: bytes, body: bytes) -> bool:
+        """Answer: its messages in one go."""
+        if self._outbox.is_full:
+            return False
+        messages = self._writer.write(self._request_id, status, head, body)
+        if messages is None:
+            return False
+        self._lane.send_written(messages)
+        return True
 
     def emit(self) -> bool:
         """Writer: one event is one message."""
@@ -165,6 +193,10 @@ class BufferedAnswer:
         if body:
             self.take(BodyChunk(body))
         return self.take(BodyEnd())
+
+    def take_usual(self, status: int, head: bytes, body: bytes) -> bool:
+        """Answer: as it says itself."""
+        return False
 
     def _collect(self, data: bytes) -> None:
         if self._size + len(data) > self._limit:

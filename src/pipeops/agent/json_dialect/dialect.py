@@ -12,6 +12,7 @@ from pipeops.agent.lane import Lane
 from pipeops.agent.policy.guard import PolicyGuard
 from pipeops.agent.proxy.identity import IdentityRule
 from pipeops.agent.services.routes import ServiceRoutes
+from pipeops.protocol.exchange import usual
 from pipeops.protocol.messages.envelope import Envelope
 from pipeops.protocol.messages.payload import MessageRejected, Payload
 from pipeops.protocol.messages.proxying import (
@@ -100,6 +101,21 @@ class JsonDialect:
         """Bytes kept in memory for slow readers."""
         return self._backend.budget.taken
 
+    def on_text(self, lane: Lane, data: bytes) -> bool:
+        """JsonRequests: a request of the usual form."""
+        found = usual.read_request(data)
+        lines = self._backend.lines.render(found.headers) if found is not None else None
+        if found is None or lines is None:
+            return False
+        requests = self._of(lane)
+        requests.skip_binary_body()
+        try:
+            return requests.usual(found, lines)
+        except Exception:  # boundary: a bug of ours ends this request only
+            log.exception("request failed", message_type=ProxyRequestPayload.TYPE)
+            requests.broken(found.request_id)
+            return True
+
     def on_request(self, lane: Lane, message: Envelope) -> bool:
         """JsonRequests: one message."""
         kind = ALIASES.get(message.type, message.type)
@@ -114,10 +130,10 @@ class JsonDialect:
             self._dispatch(requests, kind, message)
         except MessageRejected as error:
             log.warning("message rejected", message_type=kind, reason=error.reason)
-            requests.broken(message, error.reason)
+            requests.broken(message.request_id, error.reason)
         except Exception:  # boundary: a bug of ours ends this request only
             log.exception("request failed", message_type=message.type)
-            requests.broken(message)
+            requests.broken(message.request_id)
         return True
 
     def _dispatch(self, requests: LaneRequests, kind: str, message: Envelope) -> None:
@@ -197,6 +213,9 @@ class _Sender:
 
     def send(self, kind: str, payload: Payload, *, request_id: str | None = None) -> None:
         self._lane.send(kind, payload, request_id=request_id)
+
+    def send_written(self, messages: tuple[bytes, ...]) -> None:
+        self._lane.send_written(messages)
 
     def send_binary(self, data: bytes) -> None:
         self._lane.link.send_message(data)

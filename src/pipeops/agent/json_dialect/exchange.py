@@ -9,7 +9,7 @@ from pipeops.agent.json_dialect.answer import Answer, AnswerRefused
 from pipeops.agent.proxy.pool import API_SERVER
 from pipeops.agent.proxy.upstream import AnswerStream, Discard, Exchange
 from pipeops.protocol.exchange.events import Aborted, BodyChunk, BodyEnd, ResponseHead
-from pipeops.protocol.exchange.native import PREFACE_BYTES, decode_preface
+from pipeops.protocol.exchange.native import PREFACE_BYTES, decode_preface, unpack_preface
 from pipeops.protocol.exchange.pipeops import CHUNK_BYTES
 from pipeops.protocol.exchange.status import Hop, status_body
 from pipeops.protocol.headers import Headers, without_hop_by_hop
@@ -154,6 +154,8 @@ class JsonExchange:
         more = True
         try:
             if not self._head_seen:
+                if fin and isinstance(data, bytes) and self._sent_at_once(answer, data):
+                    return True
                 if fin and len(view) <= CHUNK_BYTES:
                     return self._send_whole(answer, view)
                 view = self._take_head(answer, view)
@@ -168,8 +170,20 @@ class JsonExchange:
             self._finish()
         return more
 
+    def _sent_at_once(self, answer: Answer, data: bytes) -> bool:
+        """Most answers: small, all there at once, and with nothing unusual in their heads."""
+        if len(data) > CHUNK_BYTES:
+            return False
+        _, _, status, length = unpack_preface(data)
+        end = PREFACE_BYTES + length
+        if not answer.take_usual(status, data[PREFACE_BYTES:end], data[end:]):
+            return False
+        self._head_seen = True
+        self._finish()
+        return True
+
     def _send_whole(self, answer: Answer, view: memoryview) -> bool:
-        """Most answers: small, and all there at once."""
+        """Small answers, all there at once."""
         head, body = self._split(view)
         more = answer.take_whole(head, bytes(body))
         self._finish()
@@ -215,9 +229,10 @@ class JsonExchange:
         """Tell the control plane that there is no (whole) answer."""
         if self.over:
             return
+        answer = self._answer
         self._finish()
-        if self._answer is not None:
-            self._answer.take(aborted)
+        if answer is not None:
+            answer.take(aborted)
 
     def give_up(self, aborted: Aborted) -> None:
         """Stop the API server's work and tell the control plane."""
@@ -235,9 +250,11 @@ class JsonExchange:
         self.over = True
         if self.timer is not None:
             self.timer.cancel()
-        self._budget.give_back(self._queued)
-        self._queued = 0
-        self._queue.clear()
+        if self._queued:
+            self._budget.give_back(self._queued)
+            self._queued = 0
+            self._queue.clear()
+        self._answer = None  # the two would keep each other until a garbage collection
         self._on_over(self)
 
 

@@ -22,11 +22,31 @@ def check_impersonation(headers: Headers, rule: IdentityRule) -> Principal | Non
     Raises:
         IdentityRefused: with a sentence for the user.
     """
-    named = tuple(header for header in headers if _plain(header[0]).startswith(_PREFIX))
+    named = tuple([header for header in headers if _plain(header[0]).startswith(_PREFIX)])
     if not named:
         return None
-    short = sum(len(name) + len(value) for name, value in named) <= MAX_LENGTH
+    short = sum([len(name) + len(value) for name, value in named]) <= MAX_LENGTH
     return (_remembered if short else _principal)(named, rule)
+
+
+def check_values(
+    names: tuple[bytes, ...], values: tuple[str, ...], rule: IdentityRule
+) -> Principal | None:
+    """The same for names and values apart, for who has them so. Raises `IdentityRefused`."""
+    if not names:
+        return None
+    short = sum(map(len, names)) + sum(map(len, values)) <= MAX_LENGTH
+    return (_remembered_values if short else _check_values)(names, values, rule)
+
+
+def _check_values(
+    names: tuple[bytes, ...], values: tuple[str, ...], rule: IdentityRule
+) -> Principal:
+    encoded = [value.encode() for value in values]
+    return _principal(tuple(zip(names, encoded, strict=True)), rule)
+
+
+_remembered_values = lru_cache(maxsize=MAX_REMEMBERED)(_check_values)
 
 
 def _plain(name: bytes) -> bytes:

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
 from pipeops.agent.json_dialect.answer import Answer, AnswerLane, BufferedAnswer, StreamedAnswer
 from pipeops.agent.json_dialect.connections import LaneConnections
 from pipeops.agent.json_dialect.exchange import JsonExchange, Pool, ServiceExchange
-from pipeops.agent.json_dialect.impersonation import check_impersonation
+from pipeops.agent.json_dialect.impersonation import check_impersonation, check_values
 from pipeops.agent.json_dialect.relays import LaneRelays, RelayTargets
 from pipeops.agent.policy.guard import PolicyGuard, PolicyRefused, user_of
 from pipeops.agent.policy.rules import User
@@ -23,12 +23,15 @@ from pipeops.protocol.exchange.events import (
     RequestHead,
     ResponseHead,
 )
+from pipeops.protocol.exchange.header_shapes import HeaderLines, Lines
+from pipeops.protocol.exchange.json_fields import OWN_NAMES
 from pipeops.protocol.exchange.pipeops import (
     IncomingRequest,
     read_request,
     split_binary_body,
 )
 from pipeops.protocol.exchange.status import Hop, status_body
+from pipeops.protocol.exchange.usual import AnswerWriter, UsualRequest
 from pipeops.protocol.messages.envelope import Envelope
 from pipeops.protocol.messages.payload import MessageRejected
 from pipeops.protocol.messages.proxying import ProxyError, ProxyRequestChunk
@@ -69,6 +72,13 @@ class Backend:
     call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle]
     policy: PolicyGuard | None = None
     services: ServiceRoutes | None = None
+    lines: HeaderLines = field(init=False)
+    writer: AnswerWriter = field(init=False)
+
+    def __post_init__(self) -> None:
+        """What lanes write their requests and answers with."""
+        self.lines = HeaderLines(OWN_NAMES)
+        self.writer = AnswerWriter(self.wall)
 
 
 class LaneRequests:
@@ -118,6 +128,42 @@ class LaneRequests:
             self._awaiting_body = (request_id, incoming)
             return
         self._start(request_id, incoming, incoming.body)
+
+    def usual(self, found: UsualRequest, lines: Lines) -> bool:
+        """`proxy_request` as most are; False, and nothing done, if it has to come as a message."""
+        backend, request_id, live = self._backend, found.request_id, self._live
+        if request_id in live or request_id in self.relays or len(live) >= MAX_REQUESTS:
+            return False
+        method, target = found.method, found.target
+        exchange = JsonExchange(
+            request_id,
+            backend.pool,
+            backend.budget,
+            self._over,
+            to_head_request=method == b"HEAD",
+            body_to_come=False,
+        )
+        answer = self._answer(exchange, streamed=True)
+        try:
+            principal = check_values(lines.impersonation, lines.impersonated, backend.identity)
+            if backend.policy is not None:
+                user = user_of(principal) if principal is not None else User(known=False)
+                backend.policy.check_request(method, target, user)
+        except (IdentityRefused, PolicyRefused) as refusal:
+            self._refuse(request_id, answer, str(refusal))
+            return True
+        live[request_id] = exchange
+        request = b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (
+            method,
+            backend.base_path,
+            target,
+            backend.host,
+            lines.text,
+            b"" if method in _WITHOUT_BODY else b"Content-Length: 0\r\n",
+        )
+        exchange.replay = request
+        exchange.start(request, answer)
+        return True
 
     def _check_service(self, incoming: IncomingRequest) -> None:
         if incoming.service is None:
@@ -203,13 +249,13 @@ class LaneRequests:
         else:
             self.relays.cancel(message.request_id or "")
 
-    def broken(self, message: Envelope, reason: str = "internal error in the agent") -> None:
+    def broken(self, request_id: str | None, reason: str = "internal error in the agent") -> None:
         """Handling a message failed, because of a bug of ours unless another reason is given."""
-        exchange = self._live.get(message.request_id or "")
+        exchange = self._live.get(request_id or "")
         if exchange is not None:
             exchange.give_up(Aborted(502, reason, Hop.AGENT))
-        elif message.request_id:
-            self.reject(message.request_id, reason)
+        elif request_id:
+            self.reject(request_id, reason)
 
     def reject(self, request_id: str, reason: str) -> None:
         """Answer something that was never started."""
@@ -271,7 +317,12 @@ class LaneRequests:
         backend = self._backend
         if streamed:
             return StreamedAnswer(
-                self._lane, self.outbox, backend.budget, exchange.request_id, exchange.drained
+                self._lane,
+                self.outbox,
+                backend.budget,
+                exchange.request_id,
+                exchange.drained,
+                backend.writer,
             )
         return BufferedAnswer(
             self._lane,

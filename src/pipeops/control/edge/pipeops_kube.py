@@ -9,15 +9,18 @@ from pipeops.control.edge.json_kube import JsonKube
 from pipeops.control.edge.l4_kube import L4Kube
 from pipeops.control.edge.pipeops_dialect.exchange import CallLater
 from pipeops.control.edge.pipeops_dialect.identity import UserRefused, check_principal
-from pipeops.control.edge.pipeops_dialect.lane import JsonLane
+from pipeops.control.edge.pipeops_dialect.lane import NOT_PASSED_ON, JsonLane
 from pipeops.control.edge.relay_kube import RelayKube
 from pipeops.control.sessions.registry import AgentInstance, Lane
+from pipeops.protocol.exchange.header_shapes import HeaderLines
 from pipeops.protocol.exchange.status import Hop
 from pipeops.runtime.budget import Budget
 from pipeops.runtime.tasks import TaskScope
 
 MAX_WAITING = 64 * 1024 * 1024  # bytes kept for slow clients, all JSON requests together
 RETRY_AFTER = 1
+MAX_ACCEPTED = 1024  # users who need not be looked at again
+MAX_ACCEPTED_BYTES = 4 * 1024  # of one
 
 NO_CREDENTIAL = (
     "the agent of this cluster speaks the PipeOps dialect, in which the control plane must send a credential for the "
@@ -38,6 +41,8 @@ class PipeOpsKube:
     ) -> None:
         self._wall = wall
         self._budget = Budget(MAX_WAITING)
+        self._accepted: dict[bytes, None] = {}  # users that agents take, as grants encode them
+        self._lines = HeaderLines(NOT_PASSED_ON)
         self._json = JsonKube(call_later)
         self._raw = L4Kube(scope, now=now)
         self._relay = RelayKube(call_later)
@@ -60,7 +65,7 @@ class PipeOpsKube:
             client.fail(503, NO_CREDENTIAL, Hop.CONTROL_PLANE)
             return None
         try:
-            check_principal(grant.principal)
+            self._check(grant)
         except UserRefused as refusal:
             client.fail(403, str(refusal), Hop.CONTROL_PLANE)
             return None
@@ -74,8 +79,19 @@ class PipeOpsKube:
             return self._relay.open(request, client, requests, credential, path, grant)
         return self._raw.open_later(request, client, requests, state, credential, path, grant)
 
+    def _check(self, grant: Grant) -> None:
+        if grant.encoded in self._accepted:
+            return
+        check_principal(grant.principal)
+        if len(grant.encoded) <= MAX_ACCEPTED_BYTES:
+            if len(self._accepted) >= MAX_ACCEPTED:
+                self._accepted.pop(next(iter(self._accepted)))
+            self._accepted[grant.encoded] = None
+
     def _of(self, lane: Lane) -> JsonLane:
         requests = lane.answers
         if not isinstance(requests, JsonLane):
-            requests = lane.answers = JsonLane(lane, self._budget, wall=self._wall)
+            requests = lane.answers = JsonLane(
+                lane, self._budget, wall=self._wall, lines=self._lines
+            )
         return requests

@@ -86,9 +86,11 @@ class Router:
         ):
             path = target[len(permit.prefix) - 1 :]
             instance = self._registry.pick(permit.cluster)
-            if instance is not None and instance.native:
+            if instance is not None:
                 request.user = permit.grant.user
-                return self._open_native(request, connection, instance, path, permit.grant)
+                if instance.native:
+                    return self._open_native(request, connection, instance, path, permit.grant)
+                return self._pipeops_kube.open(request, connection, instance, path, permit.grant)
             return self._open_cluster(request, connection, permit.cluster, path, permit.grant)
         if target.startswith(KUBE_PREFIX):
             return self._open_kube(request, connection)

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from pipeops.control.auth.grants import ClusterGrant
 from pipeops.control.sessions.registry import AgentInstance, Lane, SessionRegistry
 from pipeops.control.store.errors import StoreError
+from pipeops.protocol.exchange.usual import ANSWER_START
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.messages import envelope
 from pipeops.protocol.messages.control import ErrorMessage, Ping, Pong, ProtocolFallback, StreamEnd
@@ -167,9 +168,11 @@ class AgentPeer:
 
     def on_link_text(self, link: TunnelLink, data: bytes) -> None:
         """LinkOwner: one control message."""
+        lane = self._lane
+        answers = lane.answers if lane is not None and data.startswith(ANSWER_START) else None
         try:
-            message = envelope.decode(data)
-            self._on_message(link, message)
+            if answers is None or not answers.on_text(data):
+                self._on_message(link, envelope.decode(data))
         except MessageRejected as error:
             self._log.warning("control message rejected", reason=str(error), bytes=len(data))
         except Exception as error:  # noqa: BLE001 - boundary: a bug or a full scope must not end every stream

@@ -62,6 +62,9 @@ class LaneLink(Protocol):
 class JsonAnswers(Protocol):
     """Takes the answers of the JSON dialect, by request id."""
 
+    def on_text(self, data: bytes) -> bool:
+        """A text message that begins as parts of answers do; False: it has to be decoded, for `on_answer`."""
+
     def on_answer(self, message: Envelope) -> None:
         """A proxy_* message of the agent."""
 

@@ -13,8 +13,8 @@ MAX_LENGTH: Final = 512  # characters of what is remembered
 #: Values that are nobody's to keep longer than their request.
 _SECRET: Final = frozenset(("authorization", "cookie", "set-cookie", "proxy-authorization"))
 
-# Written by whoever sends the request on, from what it knows.
-_OWN: Final = frozenset((b"host", b"content-length", b"expect"))
+#: Written by whoever sends the request on, from what it knows.
+OWN_NAMES: Final = frozenset((b"host", b"content-length", b"expect"))
 _SINGLE: Final = frozenset((b"authorization", b"impersonate-user", b"impersonate-uid"))
 
 
@@ -51,21 +51,22 @@ def fields(headers: Mapping[str, list[str]]) -> list[HeaderField]:
         (
             _remembered
             if len(name) + len(value) <= MAX_LENGTH and name.lower() not in _SECRET
-            else _judge
+            else judge
         )(name, value)
         for name, values in headers.items()
         for value in values
     ]  # fmt: skip
 
 
-def _judge(name: str, value: str) -> HeaderField:
+def judge(name: str, value: str) -> HeaderField:
+    """What one header is. Raises `HeadersRejected`."""
     header = name.encode("utf-8", "replace"), value.strip(" \t").encode("utf-8", "replace")
     validate((header,))
     lower = header[0].lower()
     traits = 0
     if lower in HOP_BY_HOP:
         traits |= HOP
-    if lower in _OWN:
+    if lower in OWN_NAMES:
         traits |= OWN
     if lower in _SINGLE:
         traits |= SINGLE
@@ -75,7 +76,7 @@ def _judge(name: str, value: str) -> HeaderField:
     return HeaderField(header, lower, traits)
 
 
-_remembered = lru_cache(maxsize=MAX_REMEMBERED)(_judge)
+_remembered = lru_cache(maxsize=MAX_REMEMBERED)(judge)
 
 
 def canonical(name: bytes) -> str:

@@ -16,6 +16,8 @@ from pipeops.protocol.exchange.events import (
 class Phase(enum.Enum):
     """How far one direction has come."""
 
+    __hash__ = object.__hash__  # members are what they are; Enum's own is Python code
+
     HEAD = "waiting for the head"
     BODY = "in the body"
     COMPLETE = "complete"
@@ -61,9 +63,11 @@ class EventOrder:
         Raises:
             RemoteProtocolError: it has no place here; the phase stays as it was.
         """
-        after = self._table.get((self.phase, type(event)))
+        self.step(type(event))
+
+    def step(self, kind: type[ExchangeEvent]) -> None:
+        """As `advance`, for an event that nobody makes an object of."""
+        after = self._table.get((self.phase, kind))
         if after is None:
-            raise RemoteProtocolError(
-                f"{type(event).__name__} while the exchange is {self.phase.value}"
-            )
+            raise RemoteProtocolError(f"{kind.__name__} while the exchange is {self.phase.value}")
         self.phase = after

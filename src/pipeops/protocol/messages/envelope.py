@@ -141,7 +141,7 @@ def encode(
         body = _ENCODER.encode(wire)
     except (TypeError, ValueError) as error:
         raise LocalProtocolError(f"{kind} cannot be encoded: {error}") from error
-    return _escape(body) + b"\n"
+    return escape(body) + b"\n"
 
 
 def format_time(moment: datetime) -> str:
@@ -158,8 +158,8 @@ def format_time(moment: datetime) -> str:
     return (text.rstrip("0") if moment.microsecond else text) + "Z"
 
 
-def _escape(body: bytes) -> bytes:
-    """Escape what Go's encoder escapes for HTML and JavaScript; all of it can only be in strings."""
+def escape(body: bytes) -> bytes:
+    """Escape in JSON what Go's encoder escapes for HTML and JavaScript; all of it can only be in strings."""
     body = body.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026")
     if not body.isascii():
         body = body.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")

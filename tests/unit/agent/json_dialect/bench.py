@@ -35,6 +35,11 @@ class Lane:
             self.pause_after -= 1
             self.is_paused = self.pause_after <= 0
 
+    def send_written(self, messages: tuple[bytes, ...]) -> None:
+        for data in messages:
+            wire = json.loads(data)
+            self.sent.append((wire["type"], wire["request_id"], wire["payload"]))
+
     def send_binary(self, data: bytes) -> None:
         self.binary.append(data)
 

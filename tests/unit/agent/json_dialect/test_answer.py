@@ -7,16 +7,19 @@ import pytest
 from pipeops.agent.json_dialect.answer import AnswerRefused, BufferedAnswer, StreamedAnswer
 from pipeops.protocol.exchange.events import Aborted, BodyChunk, BodyEnd, ResponseHead
 from pipeops.protocol.exchange.status import Hop
+from pipeops.protocol.exchange.usual import AnswerWriter
 from pipeops.runtime.budget import Budget
 from pipeops.tunnel.outbox import Outbox
-from tests.unit.agent.json_dialect.bench import Lane
+from tests.unit.agent.json_dialect.bench import NOW, Lane
 
 HEAD = ResponseHead(200, [])
 
 
 def streamed(lane: Lane, budget: Budget) -> tuple[StreamedAnswer, Outbox, list[str]]:
     outbox, drained = Outbox(lane), []
-    answer = StreamedAnswer(lane, outbox, budget, "r1", lambda: drained.append("drained"))
+    answer = StreamedAnswer(
+        lane, outbox, budget, "r1", lambda: drained.append("drained"), AnswerWriter(lambda: NOW)
+    )
     return answer, outbox, drained
 
 

@@ -1,6 +1,7 @@
 """One exchange between messages and a pooled connection."""
 
 import base64
+import gc
 from typing import Any
 
 import pytest
@@ -145,3 +146,28 @@ def test_hop_by_hop_headers_of_the_answer_stay_behind() -> None:
     headers = b"Connection: close\r\nKeep-Alive: 5\r\nAudit-Id: a\r\n"
     bench.answer(b"", fin=True, front=front(headers=headers))
     assert bench.lane.sent[0][2]["headers"] == {"Audit-Id": ["a"]}
+
+
+def exchanges() -> int:
+    return sum(isinstance(one, module.JsonExchange) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize("streamed", [True, False])
+def test_nothing_of_a_finished_exchange_waits_for_the_garbage_collector(
+    pieces: int, streamed: bool
+) -> None:
+    bench = Bench()
+    gc.collect()
+    before = exchanges()
+    gc.disable()
+    try:
+        bench.ask(path="/x", supports_response_streaming=streamed)
+        if pieces == 2:
+            bench.answer(b"", front=front())
+        bench.answer(b"abc", fin=True, front=front() if pieces == 1 else b"")
+        bench.pool.requests.clear()
+        bench.pool.sinks.clear()
+        assert exchanges() == before
+    finally:
+        gc.enable()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeops.agent.json_dialect.impersonation import check_impersonation
+from pipeops.agent.json_dialect.impersonation import check_impersonation, check_values
 from pipeops.agent.proxy.identity import IdentityRefused, IdentityRule
 
 RULE = IdentityRule()
@@ -41,8 +41,31 @@ def test_people_and_groups_pass() -> None:
     ],
 )
 def test_others_do_not(headers: list[tuple[bytes, bytes]]) -> None:
-    with pytest.raises(IdentityRefused):
+    with pytest.raises(IdentityRefused) as refused:
         check_impersonation(headers, RULE)
+    if all(value.isascii() and name.isascii() for name, value in headers):
+        names = tuple(name for name, _ in headers)
+        for _ in range(2):  # a refusal is not forgotten
+            with pytest.raises(IdentityRefused) as again:
+                check_values(names, tuple(value.decode() for _, value in headers), RULE)
+            assert str(again.value) == str(refused.value)
+
+
+@pytest.mark.parametrize("size", [1, 3000])
+def test_names_and_values_apart_are_the_same(size: int) -> None:
+    names, group = (b"Impersonate-User", b"Impersonate-Group"), "g" * size
+    headers = [(names[0], b"ada"), (names[1], group.encode())]
+    rule = IdentityRule()
+    try:
+        expected: object = check_impersonation(headers, rule)
+    except IdentityRefused as refusal:
+        expected = str(refusal)
+    try:
+        found: object = check_values(names, ("ada", group), rule)
+    except IdentityRefused as refusal:
+        found = str(refusal)
+    assert found == expected
+    assert check_values((), (), rule) is None
 
 
 def test_system_names_pass_where_the_operator_allows_them() -> None:

@@ -214,8 +214,8 @@ def test_a_lost_lane_ends_everything_and_says_nothing() -> None:
 def test_a_bug_ends_one_request_only() -> None:
     bench = Bench()
     bench.ask("r1", path="/x")
-    bench.requests.broken(message("proxy_request_chunk", {}, "r1"))
-    bench.requests.broken(message("proxy_request", {}, "r2"))
+    bench.requests.broken("r1")
+    bench.requests.broken("r2")
     assert [request_id for _, request_id, _ in bench.lane.sent] == ["r1", "r2"]
     assert all("internal error" in payload["error"] for _, _, payload in bench.lane.sent)
 

@@ -35,6 +35,9 @@ class Requests:
     def __init__(self) -> None:
         self.taken: list[Any] = []
 
+    def on_text(self, lane: Any, data: bytes) -> bool:
+        return False
+
     def on_request(self, lane: Any, message: Any) -> bool:
         self.taken.append(message)
         return True

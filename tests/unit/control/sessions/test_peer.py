@@ -346,6 +346,10 @@ async def test_answers_of_the_json_dialect_go_to_whoever_asked() -> None:
         def __init__(self) -> None:
             self.seen: list[str] = []
 
+        def on_text(self, data: bytes) -> bool:
+            self.seen.append("text")
+            return b"usual" in data
+
         def on_answer(self, message: Any) -> None:
             self.seen.append(message.type)
 
@@ -361,8 +365,10 @@ async def test_answers_of_the_json_dialect_go_to_whoever_asked() -> None:
         assert instance is not None
         answers = instance.lanes[0].answers = Answers()
         await say(peer, "proxy_response_end", {}, "x")
+        await say(peer, "proxy_response_end", {}, "usual")
+        await say(peer, "proxy_error", {}, "x")
         peer.link.on_close(1006, "gone")
-        assert answers.seen == ["proxy_response_end", "lost"]
+        assert answers.seen == ["text", "proxy_response_end", "text", "proxy_error", "lost"]
 
 
 async def test_a_second_registration_during_the_first_is_answered_too() -> None:

@@ -13,7 +13,10 @@ from pipeops.control.edge.pipeops_dialect.response import (
     LAST_CHUNK,
     frame,
     framing_of,
-    render_head,
+    header_lines,
+    render,
+    render_start,
+    render_whole,
 )
 from pipeops.protocol.exchange.events import (
     Aborted,
@@ -24,7 +27,7 @@ from pipeops.protocol.exchange.events import (
     ResponseHead,
 )
 from pipeops.protocol.exchange.native import Framing
-from pipeops.protocol.exchange.pipeops import CHUNK_BYTES, request_payload
+from pipeops.protocol.exchange.pipeops import CHUNK_BYTES, RenderedRequest, request_payload
 from pipeops.protocol.exchange.state import Direction, EventOrder
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.messages.payload import Payload
@@ -40,15 +43,13 @@ MAX_IN_ONE = 4 * 1024 * 1024  # request body in one message; the API server's ow
 MAX_UNSENT = 16 * 1024  # body bytes that wait for the rest of the loop's turn
 MAX_HELD = 8 * 1024 * 1024  # answer kept for a client that reads slowly; there is no credit to send
 
+_NONE, _LENGTH, _CHUNKED, _CLOSE = Framing.NONE, Framing.LENGTH, Framing.CHUNKED, Framing.CLOSE
+
 CallLater = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
 
 
 class JsonExchange:
-    """An Exchange for the client, an Answered for the lane and a Writer for its outbox.
-
-    Raises:
-        MessageRejected: the dialect cannot express this request.
-    """
+    """An Exchange for the client, an Answered for the lane and a Writer for its outbox."""
 
     ends_at_once = False
 
@@ -61,6 +62,7 @@ class JsonExchange:
         "_collecting",
         "_framing",
         "_head",
+        "_headers",
         "_held",
         "_held_bytes",
         "_lane",
@@ -97,10 +99,11 @@ class JsonExchange:
         self._call_later = call_later
         self._watch = watch
         self._minor = minor
-        self._payload = request_payload(head, headers)
+        self._headers = headers
+        self._payload: RenderedRequest | None = None
         self._begun = False  # a head has gone to the client
         self._order = EventOrder(Direction.ANSWER)
-        self._framing = Framing.NONE
+        self._framing = _NONE
         self._timer: asyncio.TimerHandle | None = None
         self._collecting = True  # the request is not on its way: its body may fit into it
         self._body = bytearray()
@@ -109,32 +112,52 @@ class JsonExchange:
         self._paused = False  # the client's socket is full
         self._held: deque[bytes] = deque()
         self._held_bytes = 0
-        self._unsent: list[bytes] | None = None  # the head, and what came right behind it
+        #: The start of the head, and what of the body came right behind it.
+        self._unsent: list[bytes] | None = None
         self._status = 0
         self._after: AnswerEvent | None = None  # how the answer ends once `_held` has left
         self._over = False
 
     def start(self, *, has_body: bool) -> None:
-        """Send the request, or wait for its body."""
+        """Send the request, or wait for its body.
+
+        Raises:
+            MessageRejected: the dialect cannot express this request.
+        """
+        head, headers = self._head, self._headers
+        if not has_body and headers is not None and self._sent_at_once(head, bytes(headers)):
+            return
+        self._payload = request_payload(head, headers)
         self._lane.add(self._request_id, self)
         if not has_body:
-            self._send_whole()
+            self._send_whole(self._payload)
+
+    def _sent_at_once(self, head: RequestHead, headers: bytes) -> bool:
+        lane, request_id = self._lane, self._request_id
+        if not lane.send_request(request_id.encode(), head.method, head.target, headers):
+            return False
+        lane.add(request_id, self)
+        self._sent = True
+        self._collecting = False
+        self._await_head()
+        return True
 
     # -- request ---------------------------------------------------------------------------
 
     def on_body(self, data: memoryview, last: bool) -> None:  # noqa: FBT001 - Exchange's signature
         """Exchange: collect a small body, stream a large one."""
-        if self._over:
+        payload = self._payload
+        if self._over or payload is None:
             return
         self._body += data
         if self._collecting and last:
-            self._send_whole()
+            self._send_whole(payload)
             return
         if self._collecting and len(self._body) <= MAX_IN_ONE:
             return
         if self._collecting:
             self._collecting = False
-            self._queue(replace(self._payload, use_streaming=True))
+            self._queue(replace(payload, use_streaming=True))
         body, self._body = bytes(self._body), bytearray()
         for start in range(0, len(body), CHUNK_BYTES):
             self._queue(ProxyRequestChunk(data=pack_body(body[start : start + CHUNK_BYTES])))
@@ -143,13 +166,12 @@ class JsonExchange:
             self._await_head()
         self._flush()
 
-    def _send_whole(self) -> None:
+    def _send_whole(self, payload: RenderedRequest) -> None:
         self._collecting = False
         body, self._body = bytes(self._body), bytearray()
         if body:
-            self._queue(replace(self._payload, body=pack_body(body), body_encoding="base64"))
-        else:
-            self._queue(self._payload)
+            payload = replace(payload, body=pack_body(body), body_encoding="base64")
+        self._queue(payload)
         self._await_head()
         self._flush()
 
@@ -200,16 +222,39 @@ class JsonExchange:
         if self._over:
             return
         self._order.advance(event)
-        match event:
-            case ResponseHead():
-                self._begin(event)
-            case BodyChunk(data):
-                if self._framing is not Framing.NONE:
-                    self._write(frame(data, self._framing))
-            case BodyEnd() | Aborted():
-                self._after = event
-                if not self._held:
-                    self._end(event)
+        if isinstance(event, BodyChunk):
+            if self._framing is not _NONE:
+                self._write(event.data)
+        elif isinstance(event, ResponseHead):
+            self._begin(event)
+        else:
+            self._after = event
+            if not self._held:
+                self._end(event)
+
+    def on_head(self, status: int, lines: bytes) -> bool:
+        """Answered: the same for most heads, which need not be looked at.
+
+        Raises:
+            RemoteProtocolError: it has no place here.
+        """
+        if self._over:
+            return True
+        framing = self._framing_of(status)
+        if status == 401 or framing is _NONE:
+            return False
+        self._order.step(ResponseHead)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._send_head(status, lines, framing)
+        return True
+
+    def _framing_of(self, status: int) -> Framing:
+        return framing_of(
+            status,
+            to_head_request=self._head.method == b"HEAD",
+            close_delimited=self._watch or not self._minor,
+        )
 
     def _begin(self, head: ResponseHead) -> None:
         if self._timer is not None:
@@ -227,23 +272,32 @@ class JsonExchange:
                 retry_after=5,
             )
             return
+        framing = self._framing_of(head.status)
+        self._send_head(head.status, header_lines(head, framing), framing)
+
+    def _send_head(self, status: int, lines: bytes, framing: Framing) -> None:
         self._begun = True
-        self._framing = framing_of(
-            head.status,
-            to_head_request=self._head.method == b"HEAD",
-            close_delimited=self._watch or not self._minor,
-        )
+        self._framing = framing
         # What comes right behind the head leaves with it: most answers are one write then.
-        self._unsent, self._status = [render_head(head, self._framing)], head.status
+        self._unsent, self._status = [render_start(status, lines)], status
         self._call_later(0, self._send_unsent)
 
     def _send_unsent(self) -> None:
         if self._unsent is None or self._over:
             return
-        data, self._unsent = b"".join(self._unsent), None
+        (start, *body), self._unsent = self._unsent, None
+        framing = self._framing
         self._paused = not self._client.begin(
-            data, self._framing, self._status, reusable=self._framing is not Framing.CLOSE
+            render(start, body, framing), framing, self._status, reusable=framing is not _CLOSE
         )
+
+    def _send_whole_answer(self) -> bool:
+        """Head, body and end came together, as most do; False: some of it has left."""
+        if self._unsent is None:
+            return False
+        (start, *body), self._unsent = self._unsent, None
+        self._client.begin(render_whole(start, body), _LENGTH, self._status, reusable=True)
+        return True
 
     def _write(self, data: bytes) -> None:
         if self._unsent is not None:
@@ -251,6 +305,7 @@ class JsonExchange:
             if len(data) > MAX_UNSENT:
                 self._send_unsent()
             return
+        data = frame(data, self._framing)
         if not self._paused:
             self._paused = not self._client.write(data)
             return
@@ -277,27 +332,21 @@ class JsonExchange:
     def _end(self, event: AnswerEvent) -> None:
         if self._over:
             return
-        if self._framing is Framing.CHUNKED and isinstance(event, BodyEnd):
-            self._last_write(LAST_CHUNK)
+        if self._framing is _CHUNKED and isinstance(event, BodyEnd):
+            if not self._send_whole_answer():
+                self._client.write(LAST_CHUNK)
         else:
-            self._last_write(b"")
+            self._send_unsent()
         self._finish()
         if isinstance(event, Aborted):
             self._broke_off(event)
         else:
             self._client.finish()
 
-    def _last_write(self, data: bytes) -> None:
-        if self._unsent is not None:
-            self._unsent.append(data)
-            self._send_unsent()
-        elif data:
-            self._client.write(data)
-
     def _broke_off(self, event: Aborted) -> None:
         if not self._begun:
             self._client.fail(event.status, event.reason, event.hop)
-        elif self._watch and self._framing is Framing.CLOSE:
+        elif self._watch and self._framing is _CLOSE:
             # Watches may end at any time: clients list and watch again.
             self._client.finish()
         else:

@@ -47,6 +47,10 @@ class Fetch:
             case Aborted(_, reason, _):
                 self.broken(reason)
 
+    def on_head(self, status: int, lines: bytes) -> bool:
+        """Answered: by event."""
+        return False
+
     def broken(self, reason: str) -> None:
         """Answered."""
         if not self.answer.done():

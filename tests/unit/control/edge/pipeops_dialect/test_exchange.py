@@ -4,14 +4,20 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeops.control.edge.pipeops_dialect import exchange as module
 from pipeops.control.edge.pipeops_dialect.exchange import JsonExchange
 from pipeops.protocol.exchange.events import RequestHead
 from pipeops.protocol.exchange.native import Framing
+from pipeops.protocol.exchange.pipeops import request_payload
+from pipeops.protocol.messages import envelope
 from pipeops.runtime.budget import Budget
 from tests.unit.control.edge.fakes import (
+    NOW,
     REQUEST_ID,
     FakeClient,
     FakeLink,
@@ -320,10 +326,29 @@ def test_what_comes_right_behind_the_head_is_one_write() -> None:
     bench.chunk(b"abc")
     assert writes == []
     bench.say("end")
-    assert writes[0].endswith(b"3\r\nabc\r\n0\r\n\r\n")
+    assert writes[0].endswith(b"\r\nContent-Length: 3\r\n\r\nabc")
+    assert bench.client.framing is Framing.LENGTH
     assert bench.client.ended == "finished"
     bench.soon[0]()
     assert len(writes) == 1
+
+
+def test_an_answer_without_a_body_has_a_length_too() -> None:
+    bench = Bench(deferred=True)
+    bench.head(status=200)
+    bench.say("end")
+    assert bench.client.head.endswith(b"Content-Length: 0\r\n\r\n")
+    assert (bench.client.body, bench.client.ended) == (b"", "finished")
+
+
+def test_an_answer_of_which_something_has_left_is_chunked() -> None:
+    bench = Bench(deferred=True)
+    bench.head()
+    bench.chunk(b"x" * (module.MAX_UNSENT + 1))
+    assert bench.client.framing is Framing.CHUNKED
+    bench.say("end")
+    assert bench.client.body.endswith(b"x\r\n0\r\n\r\n")
+    assert bench.client.reusable
 
 
 def test_a_head_alone_leaves_with_the_next_turn() -> None:
@@ -342,3 +367,62 @@ def test_a_failure_right_behind_the_head_is_not_hidden() -> None:
     bench.say("abort", error="EOF")
     assert bench.client.head
     assert bench.client.ended.startswith("aborted")
+
+
+MESSAGES = st.sampled_from(
+    [
+        ("header", {"headers": {"A": ["b"], "Content-Length": ["9"]}, "status": 200}),
+        ("header", {"headers": {"A": ["b"]}, "status": 204}),
+        ("header", {"headers": {"A": ["b"]}, "status": 401}),
+        ("header", {"headers": {"A": ["b"], "Connection": ["A"]}, "status": 200}),
+        ("chunk", {"data": "YWJj", "encoding": "base64", "size": 3}),
+        ("chunk", {"data": "", "encoding": "base64", "size": 0}),
+        ("end", {}),
+        ("abort", {"error": "EOF"}),
+    ]
+)
+
+
+@given(
+    st.lists(MESSAGES, max_size=5),
+    st.sampled_from([b"GET", b"HEAD"]),
+    st.booleans(),
+    st.sampled_from([0, 1]),
+    st.booleans(),
+)
+def test_one_step_or_two_the_client_sees_the_same(
+    messages: list[tuple[str, Any]], method: bytes, watch: bool, minor: int, deferred: bool
+) -> None:
+    seen = []
+    for at_once in (True, False):
+        bench = Bench(method=method, watch=watch, minor=minor, deferred=deferred)
+        for kind, payload in messages:
+            full = f"proxy_response_{kind}"
+            text = envelope.encode(full, payload, request_id=REQUEST_ID, now=NOW)
+            if not (at_once and bench.requests.on_text(text)):
+                bench.requests.on_answer(envelope.decode(text))
+        for call in bench.soon:
+            call()
+        client = bench.client
+        stopped = [timer.stopped for timer in bench.timers]
+        seen.append((client.head, client.body, client.ended, bench.link.texts, stopped))
+    assert seen[0] == seen[1]
+
+
+def test_headers_that_are_json_already_go_in_one_step() -> None:
+    texts = []
+    for method, path in ((b"GET", b"/api/v1/pods?a=b"), (b"GET", b"/caf%C3%A9"), (b"PURGE", b"/x")):
+        link = FakeLink()
+        head = RequestHead(method, path, [], 0)
+        exchange = JsonExchange(
+            json_lane(link), FakeClient(), head, REQUEST_ID, lambda *_: Timer(lambda: None),  # type: ignore[arg-type,return-value]
+            watch=False, minor=1, headers=msgspec.Raw(b'{"A":["b"]}'),
+        )  # fmt: skip
+        exchange.start(has_body=False)
+        (sent,) = link.texts
+        texts.append(sent)
+        payload = request_payload(head, msgspec.Raw(b'{"A":["b"]}'))
+        assert sent == envelope.encode("proxy_request", payload, request_id=REQUEST_ID, now=NOW)
+        exchange.on_client_gone()
+        assert link.take()[-1]["type"] == "proxy_cancel"
+    assert b'"path":"/caf\xc3\xa9"' in texts[1]

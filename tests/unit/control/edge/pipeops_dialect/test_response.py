@@ -2,7 +2,14 @@
 
 import pytest
 
-from pipeops.control.edge.pipeops_dialect.response import frame, framing_of, render_head
+from pipeops.control.edge.pipeops_dialect.response import (
+    frame,
+    framing_of,
+    header_lines,
+    render,
+    render_start,
+    render_whole,
+)
 from pipeops.protocol.exchange.events import ResponseHead
 from pipeops.protocol.exchange.native import Framing
 
@@ -25,11 +32,23 @@ def test_where_a_body_ends(status: int, head: bool, close: bool, framing: Framin
 
 
 def test_an_agents_length_is_believed_only_where_there_is_no_body() -> None:
-    assert render_head(HEAD, Framing.CHUNKED) == (
-        b"HTTP/1.1 200 Status\r\nContent-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert header_lines(HEAD, Framing.CHUNKED) == b"Content-Type: a/b\r\n"
+    assert header_lines(HEAD, Framing.CLOSE) == b"Content-Type: a/b\r\n"
+    assert header_lines(HEAD, Framing.NONE) == b"Content-Type: a/b\r\nContent-Length: 999\r\n"
+
+
+def test_answers() -> None:
+    start = render_start(200, b"A: b\r\n")
+    assert start == b"HTTP/1.1 200 Status\r\nA: b\r\n"
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n"
+    assert render(start, [], Framing.CHUNKED) == start + chunked
+    assert (
+        render(start, [b"ab", b"c"], Framing.CHUNKED) == start + chunked + b"2\r\nab\r\n1\r\nc\r\n"
     )
-    assert b"Connection: close\r\n\r\n" in render_head(HEAD, Framing.CLOSE)
-    assert b"Content-Length: 999" in render_head(HEAD, Framing.NONE)
+    assert render(start, [b"ab", b"c"], Framing.CLOSE) == start + b"Connection: close\r\n\r\nabc"
+    assert render(start, [], Framing.NONE) == start + b"\r\n"
+    assert render_whole(start, [b"ab", b"c"]) == start + b"Content-Length: 3\r\n\r\nabc"
+    assert render_whole(start, []) == start + b"Content-Length: 0\r\n\r\n"
 
 
 def test_body_bytes() -> None:
