@@ -308,8 +308,8 @@ async def test_s30_a_complete_answer_that_nobody_takes_is_dropped(bench: Bench) 
     answering.finish()
     await bench.exchange()
     bench.time = 100.0
-    bench.h2.increment_flow_control_window(1000)
-    bench.h2.increment_flow_control_window(1000, stream)
+    bench.h2.increment_flow_control_window(5000)
+    bench.h2.increment_flow_control_window(5000, stream)
     await bench.exchange()
     bench.time = 100.0 + module.UNREAD_TIMEOUT
     bench.connection.drop_unread(bench.time)
@@ -321,6 +321,31 @@ async def test_s30_a_complete_answer_that_nobody_takes_is_dropped(bench: Bench) 
     assert bench.answers[stream].reset == 8
     assert not answering.outbox
     assert bench.connection.idle
+
+
+async def test_s30_while_too_much_is_kept_those_who_take_nothing_go_first(bench: Bench) -> None:
+    """Some dozen connections are enough for that: the answer is not to refuse everybody else for minutes."""
+    bench.reads = False
+    idle, slow, waits = (bench.request(f"/{number}") for number in range(3))
+    await bench.exchange()
+    bench.h2.increment_flow_control_window(1 << 20)
+    for answering in bench.streams[:2]:
+        answering.begin(b"HTTP/1.1 200 OK\r\n\r\n", Framing.CLOSE, 200, reusable=True)
+        answering.write(b"x" * 120_000)
+    bench.streams[2].begin(b"HTTP/1.1 200 OK\r\n\r\n", Framing.CLOSE, 200, reusable=True)
+    await bench.exchange()
+    bench.time = module.PRESSED_TIMEOUT
+    bench.h2.increment_flow_control_window(5000, slow)
+    await bench.exchange()
+    bench.time += 1
+    bench.connection.drop_unread(bench.time)
+    await bench.exchange()
+    assert [bench.answers[one].reset for one in (idle, slow, waits)] == [None] * 3
+    bench.waiting.taken += bench.waiting.limit + 1
+    bench.connection.drop_unread(bench.time)
+    await bench.exchange()
+    assert [bench.answers[one].reset for one in (idle, slow, waits)] == [8, None, None]
+    assert [way.gone for way in bench.ways] == [1, 0, 0]
 
 
 async def test_a_lost_connection_is_told_to_every_way(bench: Bench) -> None:
