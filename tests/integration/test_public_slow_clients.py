@@ -116,3 +116,29 @@ def test_a_client_that_pipelines_and_reads_nothing_gets_a_few_answers_only(
         connection.settimeout(10)
         for _ in range(min(sent, 1000)):
             assert client.answer()[0] == 200
+
+
+def test_a_goaway_behind_an_upload_gives_everything_back(bench: PublicBench) -> None:
+    """Else some dozen connections, one after the other, would close the gateway to everybody for good."""
+    for _ in range(3):
+        with ExitStack() as stack:
+            connection = stack.enter_context(bench.secure(alpn=("h2",)))
+            client = stack.enter_context(Http2Client(connection))
+            client.reads = False
+            streams = [client.request("/big/60000") for _ in range(4)]
+            upload = client.request("/echo", HOST, "POST", end=False)
+            client.flush()
+            client.until(lambda s=streams, c=client: all(c.answers[one].fields for one in s))
+            for _ in range(4):  # as much as opens no window yet
+                client.h2.send_data(upload, b"x" * 16_000)
+            client.flush()
+            client.read(0.2)
+            client.h2.send_data(upload, b"x" * 16_000)
+            client.h2.close_connection()
+            client.flush()
+            connection.settimeout(0.3)
+            with suppress(OSError):
+                while connection.recv(65_536):
+                    pass
+    settled(bench, lambda: bench.waiting.taken == 0)
+    assert status(bench)[0] == 200

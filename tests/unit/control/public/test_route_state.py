@@ -70,6 +70,19 @@ def test_a_route_that_is_asked_for_keeps_what_was_counted_while_others_go(monkey
     assert states.of(busy).admit("1.1.1.1", 0.0) > 0
 
 
+def test_a_route_with_requests_under_way_keeps_its_counters_before_others(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(module, "MAX_ROUTES", 3)
+    states = RouteStates(PublicSettings())
+    busy = route("busy.example.com")
+    states.of(busy).counters.active = 1
+    for number in range(50):
+        states.of(route(f"h{number}.example.com"))
+    assert states.of(busy).counters.active == 1, "whoever asks for many routes lifts no limit"
+    for number in range(50):
+        states.of(route(f"b{number}.example.com")).counters.active = 1
+    assert len(states) == 3
+
+
 def test_only_direct_routes_are_redirected_to_their_load_balancer() -> None:
     plain = RouteStates(PublicSettings())
     redirecting = RouteStates(PublicSettings(direct_redirect=True))
