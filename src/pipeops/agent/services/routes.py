@@ -113,7 +113,7 @@ class ServiceRoutes:
         directory, target = self.directory, exchange.target
         found = directory.known(target) if directory is not None else None
         fields = exchange.request.fields
-        if found is None or found.speech.http2 or fields.grpc or fields.upgrade or self._down:
+        if found is None or found.speech.http2 or fields.grpc or fields.upgrade:
             return False
         endpoints, speech, verify = found
         turn = self._turn + 1
@@ -122,9 +122,16 @@ class ServiceRoutes:
             name = _tls_name(target)
         else:
             verify = False
-        pool = self._pools.get((endpoints[turn % len(endpoints)], speech, name, verify))
-        if pool is None or not pool.reuse(exchange, exchange.request.http1()):
+        endpoint = endpoints[turn % len(endpoints)]
+        key = (endpoint, speech, name, verify)
+        pool = self._pools.get(key)
+        if (
+            pool is None
+            or endpoint in self._down
+            or not pool.reuse(exchange, exchange.request.http1())
+        ):
             return False
+        self._pools.move_to_end(key)
         self._turn = turn
         return True
 
@@ -135,10 +142,10 @@ class ServiceRoutes:
         self._turn += 1
         cut = self._turn % len(endpoints)
         turned = [*endpoints[cut:], *endpoints[:cut]]
-        if not self._down:
-            return turned
-        now = self.resolver.now()
-        return sorted(turned, key=lambda endpoint: self._down.get(endpoint, 0.0) > now)
+        down, now = self._down, self.resolver.now()
+        while down and next(iter(down.values())) <= now:  # else it never went the short way again
+            down.popitem(last=False)
+        return sorted(turned, key=down.__contains__) if down else turned
 
     def is_down(self, endpoint: Endpoint) -> None:
         """It could not be reached."""

@@ -372,6 +372,19 @@ async def test_a_flood_of_pipelined_requests_is_read_no_faster_than_it_is_answer
     assert len(edge.requests) == 1 + flood.count(b"GET")
 
 
+async def test_a_client_that_does_not_read_gets_no_further_answers() -> None:
+    edge = FakeEdge()
+    connection, transport = connect(edge)
+    feed(connection, GET * 3)
+    connection.pause_writing()
+    connection.answer(200, OK, b"hi")
+    await turns(1)
+    assert (len(edge.requests), transport.reading) == (1, False)
+    assert (connection.idle, connection.reading_head) == (True, False)
+    connection.resume_writing()
+    assert (len(edge.requests), transport.reading) == (2, True)
+
+
 async def test_early_bytes_beyond_the_bound_do_not_stall_an_upgrade() -> None:
     edge = FakeEdge()
     connection, transport = connect(edge)
@@ -483,17 +496,3 @@ async def test_an_answer_leaves_before_its_connection_ends_in_the_same_turn(end:
     assert transport.closed
     await turns()
     assert transport.take() == b""
-
-
-@pytest.mark.parametrize("minor", [0, 1])
-async def test_a_whole_answer_is_sent_and_the_connection_kept_as_the_client_wants(
-    minor: int,
-) -> None:
-    edge = FakeEdge()
-    connection, transport = connect(edge)
-    feed(connection, GET.replace(b"1.1", b"1.%d" % minor))
-    connection.answer_whole(OK + b"hi", 200)
-    edge.answers.flush()
-    assert transport.take() == OK + b"hi"
-    assert transport.closed is (minor == 0)
-    assert connection.idle is (minor == 1)

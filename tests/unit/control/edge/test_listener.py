@@ -2,6 +2,8 @@
 
 import io
 
+import pytest
+
 from pipeops.control.edge import listener as module
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.connection import ClientConnection
@@ -101,3 +103,17 @@ def test_vanished_clients_are_noticed_by_the_kernel() -> None:
     names = {option[1] for option in module.DEAD_CLIENT}
     assert module.socket.SO_KEEPALIVE in names
     assert module.socket.TCP_USER_TIMEOUT in names
+
+
+@pytest.mark.parametrize("minor", [0, 1])
+async def test_a_whole_answer_is_sent_and_the_connection_kept_as_the_client_wants(
+    minor: int,
+) -> None:
+    bench, answer = Bench(), b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+    connection, transport = bench.connect()
+    feed(connection, b"GET /x HTTP/1.%d\r\nHost: h\r\n\r\n" % minor)
+    connection.answer_whole(answer, 200)
+    bench.listener.answers.flush()
+    assert transport.take() == answer
+    assert transport.closed is (minor == 0)
+    assert connection.idle is (minor == 1)
