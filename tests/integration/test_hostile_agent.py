@@ -147,6 +147,12 @@ def test_a_message_that_makes_no_sense_is_logged_and_the_tunnel_goes_on(
         pass
 
 
+# Chunked for whoever takes a lone LF for a line end, as Go does; five bytes for others.
+TWO_FRAMINGS = (
+    b"HTTP/1.1 200 OK\r\nA: x\rb\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"
+)
+
+
 @pytest.mark.parametrize(
     "preface",
     [
@@ -154,8 +160,11 @@ def test_a_message_that_makes_no_sense_is_logged_and_the_tunnel_goes_on(
         encode_preface(Framing.LENGTH, 200, 1 << 30, reusable=True),
         encode_preface(Framing.LENGTH, 200, 4, reusable=True) + b"junk",
         b"",
+        encode_preface(Framing.LENGTH, 200, len(TWO_FRAMINGS), reusable=True)
+        + TWO_FRAMINGS
+        + b"hello",
     ],
-    ids=["garbage", "huge-head", "head-without-http", "nothing-but-an-end"],
+    ids=["garbage", "huge-head", "head-without-http", "nothing-but-an-end", "lone-line-ends"],
 )
 def test_an_answer_that_is_none_becomes_502_for_its_client_only(
     product: Product, evil: RawSocket, preface: bytes

@@ -289,8 +289,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or self._head_sent:
             return True
-        self._head_sent = True
-        self._status = status
+        self._head_sent, self._status = True, status
         self._close_after = self._close_after or not reusable or framing is Framing.CLOSE
         self._sent += len(head)
         if framing is _LENGTH and not self._close_after:
@@ -312,9 +311,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         if transport is None or self._head_sent or self._close_after:
             self.begin(answer, _LENGTH, status, reusable=True)
         else:  # `begin` written out, since nearly every answer comes by here
-            self._head_sent = True
-            self._status = status
-            self._sent = len(answer)
+            self._head_sent, self._status, self._sent = True, status, len(answer)
             self._edge.answers.add(transport, answer)
         self.finish()
 
@@ -335,13 +332,15 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._exchange = None
         if self._state == _CLOSED:
             return
-        self._log("ok")
+        edge, request = self._edge, self._request
+        now = edge.now()
+        if request is not None:
+            edge.access_log.request(request, self._status, self._sent, now, "ok")
         if self._close_after or self._body_remaining or self._state == _RAW:
             self._close(linger=self._state == _BUSY and self._body_remaining != 0)
             return
         self._state, self._request = _HEAD, None
-        self.since = self._edge.now()
-        self._body_paused = False
+        self.since, self._body_paused = now, False
         if self._write_paused:
             self._pause_reading()
         elif self._reading_paused:
