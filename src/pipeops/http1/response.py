@@ -24,6 +24,10 @@ _PLAIN = re.compile(
     rb"\r\n(?:[cC]ontent-[lL]ength: ([0-9]{1,15})(?=\r\n)|([cC]onnection: keep-alive)(?=\r\n)"
     rb"|([ \ttTkKpPuU]|[cC][oO][nN](?:[tT][eE][nN][tT]-[lL]|[nN])))"
 )
+# For `plain_answer`: a fold, a second Content-Length, or a field that might be one of those above.
+_UNUSUAL = re.compile(rb"\r\n(?:[ \ttTkKpPuU]|[cC][oO][nN](?:[nN]|[tT][eE][nN][tT]-[lL]))")
+_OK = b"HTTP/1.1 200 OK\r\n"
+_KEEP_ALIVE = b"\r\nConnection: keep-alive\r\n"
 # Status lines as API servers send them (net/http's texts are these), of answers that have a body.
 _STATUS_LINES = {
     b"HTTP/1.1 %d %b" % (status, status.phrase.encode()): int(status)
@@ -101,7 +105,7 @@ def parse_response_head(
 
 
 def is_plain(head: bytes, status: int, length: int) -> bool:
-    """Whether `plain_answer` would say this of `head`, with nothing to cut out; for who knows what to expect."""
+    """Whether a head has this status, one Content-Length, this one, and nothing else that matters; quicker than to read it."""
     if _STATUS_LINES.get(head[: head.find(b"\r\n")]) != status or not length:
         return False
     field = _PLAIN.search(head)
@@ -113,28 +117,45 @@ def is_plain(head: bytes, status: int, length: int) -> bool:
     )
 
 
-def plain_answer(data: bytes) -> ResponseHead | None:
-    """Read a response head with a body, one Content-Length and nothing else that matters, as nearly all have.
+def plain_answer(data: bytes, end: int) -> tuple[int, int, bytes] | None:
+    """Read an answer that is here as a whole and has one Content-Length and nothing else that matters, as nearly all have.
 
-    Its `head` is `data` itself if nothing had to be cut out. None: ask `parse_response_head`.
+    It is for who is in a hurry: searches for literals, of which the length is one, are what costs least.
+
+    Args:
+        data: head and body, no byte more.
+        end: where the body begins.
+
+    Returns:
+        Status, length of the head that goes on, and that head with the body behind it: `data` itself if there was no
+        `Connection: keep-alive` to cut out. None: ask `parse_response_head`.
     """
-    status = _STATUS_LINES.get(data[: data.find(b"\r\n")])
-    if status is None:
+    status = 200 if data.startswith(_OK) else _STATUS_LINES.get(data[: data.find(b"\r\n")], 0)
+    size = len(data) - end
+    if not status or not size:
         return None
-    length, head = 0, data
-    field = _PLAIN.search(data)
-    while field is not None:
-        kind = field.lastindex
-        if kind == 1 and not length:
-            length = int(field[1])
-        elif kind == 2 and head is data:
-            head = data[: field.start()] + data[field.end() :]
-        else:
+    field = b"\r\nContent-Length: %d\r\n" % size
+    at = data.find(field, 12, end)
+    if at < 0:
+        at = data.find(field.lower(), 12, end)
+        if at < 0:
             return None
-        field = _PLAIN.search(data, field.end())
-    if not length:
+    behind = at + len(field) - 2
+    found = _UNUSUAL.search(data, 12, at + 2)
+    if found is None:
+        found = _UNUSUAL.search(data, behind, end)
+        if found is None:
+            return status, end, data
+        after = end
+    else:
+        if _UNUSUAL.search(data, behind, end) is not None:
+            return None
+        after = at + 2
+    cut = found.start()
+    behind = cut + len(_KEEP_ALIVE) - 2
+    if not data.startswith(_KEEP_ALIVE, cut) or _UNUSUAL.search(data, behind, after) is not None:
         return None
-    return ResponseHead(status, _LENGTH, length, True, head)
+    return status, end - len(_KEEP_ALIVE) + 2, data[:cut] + data[behind:]
 
 
 class _Fields:

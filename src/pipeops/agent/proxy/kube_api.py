@@ -30,6 +30,7 @@ _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 # Segments that a server behind a base path would climb out of it with.
 _CLIMBS = re.compile(rb"(?i)/(?:\.|%2e){1,2}(?:[/;]|%2f|%5c|\\|$)")
 _LINE = re.compile(rb"([A-Z]{1,32}) (/[\x21-\x7e]*) HTTP/1\.1\r\n")
+_VERSION_BYTES = len(b" HTTP/1.1\r\n")
 _WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS"))
 _UPGRADE = int(HeadFlag.UPGRADE)
 _CLOSE_DELIMITED = int(HeadFlag.CLOSE_DELIMITED)
@@ -178,11 +179,8 @@ class KubeApiProxy:
     def _send(
         self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
     ) -> None:
-        stream = failure.stream
         try:
-            method, target, rendered = self._read(head)
-            if self._policy is not None:
-                self._policy.check(method, target, head.principal)
+            method, front, rendered = self._read(head)
         except (IdentityRefused, PolicyRefused) as refusal:
             failure.fail(403, str(refusal), Hop.AGENT)
             return
@@ -190,23 +188,16 @@ class KubeApiProxy:
             failure.fail(400, f"the agent cannot use this request: {error}", Hop.AGENT)
             return
         length = head.body_length
-        chunked = length == UNKNOWN_LENGTH
-        exchange = KubeExchange(
-            self, failure, head.flags, method == b"HEAD", -1 if chunked else length
-        )
-        framing = b""
+        exchange = KubeExchange(self, failure, head.flags, method == b"HEAD", length)
+        request = front + rendered.lines + failure.request_id
         if length or method not in _WITHOUT_BODY:
-            framing = (
-                b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % length
-            )
-        request = b"%b %b%b%b%b\r\n%b\r\n" % (
-            method,
-            self._base_path,
-            target,
-            rendered.lines,
-            failure.request_id,
-            framing,
-        )
+            if length == UNKNOWN_LENGTH:
+                exchange.body_left = -1
+                request += b"\r\nTransfer-Encoding: chunked\r\n\r\n"
+            else:
+                request += b"\r\nContent-Length: %d\r\n\r\n" % length
+        else:
+            request += b"\r\n\r\n"
         size = len(body)
         if not length and not size:
             if rendered.upgrade:
@@ -216,29 +207,44 @@ class KubeApiProxy:
             if method in _REPEATABLE:
                 exchange.replay = request
         elif size or fin:
-            if not chunked:
-                exchange.body_left = left = length - size
+            left = exchange.body_left
+            if left >= 0:
+                exchange.body_left = left = left - size
                 if left < 0 or (fin and left):
                     failure.fail(400, "the request body is not as long as declared", Hop.AGENT)
                     return
-            request += frame_body(body, last=fin, chunked=chunked)
-            stream.consumed(size)
+            request += frame_body(body, last=fin, chunked=left < 0)
+            failure.stream.consumed(size)
         self.pool.send(exchange, request)
 
     def _read(self, head: StreamHead) -> tuple[bytes, bytes, RenderedHead]:
-        match = _LINE.match(head.http_head)
+        """Method, the request line up to its target, and the rest.
+
+        Raises:
+            IdentityRefused, PolicyRefused: it is not for this user.
+            HeadError, RemoteProtocolError, ValueError: it cannot be read.
+        """
+        http_head = head.http_head
+        match = _LINE.match(http_head)
         if match is None:
             raise HeadError(400, "malformed request line")
-        block = head.http_head[match.end() :]
-        rendered = self._rendered.get((block, head.principal))
+        cut = match.end()
+        block, principal = http_head[cut:], head.principal
+        rendered = self._rendered.get((block, principal))
         if rendered is None or rendered.generation != self.credentials.generation:
-            rendered = self._render(block, head.principal)
+            rendered = self._render(block, principal)
         if (head.flags & _UPGRADE != 0) is not rendered.upgrade:
             raise HeadError(400, "an upgrade must be named in head and header")
-        method, target = match.groups()
-        if self._base_path and _CLIMBS.search(target.partition(b"?")[0]):
-            raise HeadError(400, "paths with . or .. segments are refused")
-        return method, target, rendered
+        method: bytes = match[1]
+        front = http_head[: cut - _VERSION_BYTES]
+        if self._base_path:
+            target: bytes = match[2]
+            if _CLIMBS.search(target.partition(b"?")[0]):
+                raise HeadError(400, "paths with . or .. segments are refused")
+            front = b"%b %b%b" % (method, self._base_path, target)
+        if self._policy is not None:
+            self._policy.check(method, match[2], principal)
+        return method, front, rendered
 
     def _render(self, block: bytes, principal: bytes) -> RenderedHead:
         parsed = read_block(block[:-2])

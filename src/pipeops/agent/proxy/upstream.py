@@ -13,7 +13,7 @@ from pipeops.http1.response import (
     plain_answer,
 )
 from pipeops.http1.tls import keep_bytes_before_eof
-from pipeops.protocol.exchange.native import Framing, encode_preface
+from pipeops.protocol.exchange.native import REUSABLE, Framing, encode_preface, pack_preface
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.mux.sink import StreamSink
 
@@ -170,7 +170,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             return
         data = self._pool.read_buffer.view[:nbytes]
         if self._head is not None:
-            self._on_head(exchange, bytes(data))
+            self._on_head(exchange, data.tobytes())
         else:
             self._on_body(exchange, data, b"")
 
@@ -277,9 +277,9 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._head = data
             return
         if not exchange.to_head_request:
-            answer = plain_answer(data[:end])
-            if answer is not None and len(data) - end == answer.length:
-                self._whole_answer(exchange, answer, data, end)
+            whole = plain_answer(data, end)
+            if whole is not None:
+                self._whole_answer(exchange, *whole)
                 return
         try:
             answer = parse_response_head(
@@ -293,20 +293,15 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             return
         self._begin_answer(exchange, answer, data, end)
 
-    def _whole_answer(
-        self, exchange: Exchange, answer: ResponseHead, data: bytes, end: int
-    ) -> None:
-        """Head and body in one read, as most answers are: the shortest way."""
+    def _whole_answer(self, exchange: Exchange, status: int, size: int, answer: bytes) -> None:
+        """Head, `size` bytes of it, and body in one read, as most answers are: the shortest way."""
         self._head = None
         self._framing = _LENGTH
         self._keep_alive = True
         exchange.replay = None
-        self._pool.answered(answer.status, self.since)
-        exchange.status(answer.status)
-        head = answer.head
-        preface = encode_preface(_LENGTH, answer.status, len(head), reusable=True)
-        rest = data if head is data else head + data[end:]
-        exchange.stream.send(preface + rest, True)
+        self._pool.answered(status, self.since)
+        exchange.status(status)
+        exchange.stream.send(pack_preface(_LENGTH, REUSABLE, status, size) + answer, True)
         self._done()
 
     def _begin_answer(
