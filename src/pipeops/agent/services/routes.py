@@ -4,7 +4,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, Final
 
 from pipeops.agent.proxy.pool import Address, PoolLimits, Waiting
@@ -85,23 +84,16 @@ class ServiceRoutes:
         """Host for requests that name none."""
         return _host(target, self.wire.domain)
 
-    def carry(
-        self,
-        exchange: ServiceExchange,
-        timer: asyncio.TimerHandle | None,
-        body: bytes,
-        *,
-        fin: bool,
-    ) -> None:
+    def carry(self, exchange: ServiceExchange, body: memoryview, fin: bool) -> None:  # noqa: FBT001 - once per request: a keyword would cost
         """Send a request of our own control plane; `body` is what has come of its body."""
-        exchange.begin(self, timer)
+        exchange.way = self
         if not body and (not fin or not exchange.body_left) and self._reuse(exchange):
             return
         way = ServiceRoute(self, exchange.target)
         waiting = Waiting(exchange, b"")
         exchange.stream.sink = waiting
         if body or (fin and exchange.body_left):
-            waiting.on_data(memoryview(body), fin)
+            waiting.on_data(body, fin)
         way.start(waiting)
 
     def again(self, exchange: ServiceExchange) -> None:
@@ -112,10 +104,12 @@ class ServiceRoutes:
         """Send a request on a connection that is there, as most are; False: the long way."""
         directory, target = self.directory, exchange.target
         found = directory.known(target) if directory is not None else None
-        fields = exchange.request.fields
-        if found is None or found.speech.http2 or fields.grpc or fields.upgrade or self._down:
+        if found is None:
             return False
+        request = exchange.request
         endpoints, speech, verify = found
+        if exchange.upgrade or self._down or request.fields.grpc or speech.http2:
+            return False
         turn = self._turn + 1
         name = ""
         if speech.tls:
@@ -123,7 +117,7 @@ class ServiceRoutes:
         else:
             verify = False
         pool = self._pools.get((endpoints[turn % len(endpoints)], speech, name, verify))
-        if pool is None or not pool.reuse(exchange, exchange.request.http1()):
+        if pool is None or not pool.reuse(exchange, request.http1()):
             return False
         self._turn = turn
         return True
@@ -203,7 +197,6 @@ class ServiceRoutes:
                 pool.retire()
 
 
-@lru_cache(maxsize=MAX_POOLS)
 def _host(target: ServiceTarget, domain: str) -> bytes:
     return f"{target.name}.{target.namespace}.svc.{domain}:{target.port}".encode()
 

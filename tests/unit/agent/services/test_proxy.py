@@ -1,6 +1,7 @@
 """The handler of SERVICE_HTTP streams: what it checks before anything is looked up."""
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -21,7 +22,7 @@ class Routes:
     """Offers web.shop:80."""
 
     def __init__(self) -> None:
-        self.carried: list[tuple[Any, Any, bytes, bool]] = []
+        self.carried: list[tuple[Any, bytes, bool]] = []
 
     def check(self, target: ServiceTarget) -> None:
         if target != ServiceTarget("web", "shop", 80):
@@ -30,21 +31,22 @@ class Routes:
     def host(self, target: ServiceTarget) -> bytes:
         return b"web.shop.svc:80"
 
-    def carry(self, exchange: Any, timer: Any, body: bytes, *, fin: bool) -> None:
-        self.carried.append((exchange, timer, body, fin))
+    def carry(self, exchange: Any, body: memoryview, fin: bool) -> None:
+        self.carried.append((exchange, bytes(body), fin))
 
 
 class Proxy:
     def __init__(self) -> None:
         self.routes = Routes()
         self.later: list[tuple[Any, ...]] = []
+        self.timer = Mock()
         self.failed: list[int] = []
         self.stream = RecordingStream()
         self.proxy = ServiceHttpProxy(self.routes, call_later=self._later)  # type: ignore[arg-type]
 
     def _later(self, *call: Any) -> Any:
         self.later.append(call)
-        return call
+        return self.timer
 
     def start(
         self,
@@ -71,8 +73,9 @@ class Proxy:
 def test_a_good_request_is_carried_with_what_has_come_of_its_body() -> None:
     made = Proxy()
     made.start(http_head=b"POST / HTTP/1.1\r\n\r\n", body=b"he", length=5, fin=False)
-    ((exchange, timer, body, fin),) = made.routes.carried
-    assert (exchange.body_left, timer, body, fin) == (5, None, b"he", False)
+    ((exchange, body, fin),) = made.routes.carried
+    assert (exchange.body_left, body, fin) == (5, b"he", False)
+    assert made.later == []
 
 
 @pytest.mark.parametrize(
@@ -116,7 +119,9 @@ def test_the_control_planes_deadline_is_kept_within_bounds() -> None:
     made.start(deadline=1500)
     made.start(deadline=4_000_000_000)
     assert [call[0] for call in made.later] == [1.5, MAX_DEADLINE]
-    assert made.routes.carried[0][1] is made.later[0]
+    made.timer.cancel.assert_not_called()
+    made.routes.carried.clear()
+    assert made.timer.cancel.call_count == 2
 
 
 def test_a_malformed_head_is_refused() -> None:

@@ -138,9 +138,6 @@ class Native(Exchange):
         self.body_left = length
         self.upgrade = upgrade
 
-    def begin(self, way: Any, timer: Any) -> None:
-        self.way = way
-
 
 class Directory:
     """Knows two addresses of every Service."""
@@ -154,7 +151,7 @@ def native(scope: TaskScope, monkeypatch) -> tuple[ServiceRoutes, list[Pool]]:
     made = routes(scope, monkeypatch)
     made.directory = Directory()  # type: ignore[assignment]
     for _ in range(2):
-        made.carry(Native(WEB), None, b"", fin=True)  # type: ignore[arg-type]
+        made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
     for pool in Pool.made:
         pool.free = 2
         pool.requests.clear()
@@ -168,7 +165,7 @@ async def test_addresses_take_turns_on_connections_that_are_free(monkeypatch) ->
     async with TaskScope("test", on_error=OnError.CANCEL) as scope:
         made, (one, two) = native(scope, monkeypatch)
         for _ in range(4):
-            made.carry(Native(WEB), None, b"", fin=True)  # type: ignore[arg-type]
+            made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
         words = [[word for word, _ in pool.requests] for pool in (one, two)]
         assert words == [["reuse", "reuse"]] * 2
 
@@ -178,7 +175,7 @@ async def test_without_a_free_connection_addresses_still_take_turns(monkeypatch)
         made, (one, two) = native(scope, monkeypatch)
         one.free = two.free = 0
         for _ in range(4):
-            made.carry(Native(WEB), None, b"", fin=True)  # type: ignore[arg-type]
+            made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
         words = [[word for word, _ in pool.requests] for pool in (one, two)]
         assert words == [["send", "send"]] * 2
 
@@ -188,7 +185,7 @@ async def test_an_address_that_is_down_is_not_asked_for_its_free_connections(mon
         made, (one, two) = native(scope, monkeypatch)
         made.is_down(Endpoint("10.0.0.1", 80))
         for _ in range(4):
-            made.carry(Native(WEB), None, b"", fin=True)  # type: ignore[arg-type]
+            made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
         assert one.requests == []
         assert len(two.requests) == 4
 
@@ -196,8 +193,8 @@ async def test_an_address_that_is_down_is_not_asked_for_its_free_connections(mon
 async def test_bodies_and_upgrades_take_the_long_way(monkeypatch) -> None:
     async with TaskScope("test", on_error=OnError.CANCEL) as scope:
         made, pools = native(scope, monkeypatch)
-        made.carry(Native(WEB, length=4), None, b"body", fin=True)  # type: ignore[arg-type]
-        made.carry(Native(WEB, upgrade=True), None, b"", fin=False)  # type: ignore[arg-type]
+        made.carry(Native(WEB, length=4), memoryview(b"body"), True)  # type: ignore[arg-type]
+        made.carry(Native(WEB, upgrade=True), memoryview(b""), False)  # type: ignore[arg-type]
         requests = sorted(word for pool in pools for word, _ in pool.requests)
         assert requests == ["dial", "send"]
         assert b"".join(pool.body for pool in pools) == b"body"
@@ -207,6 +204,6 @@ async def test_a_request_that_is_repeated_gets_a_connection_of_its_own(monkeypat
     async with TaskScope("test", on_error=OnError.CANCEL) as scope:
         made, pools = native(scope, monkeypatch)
         exchange = Native(WEB)
-        made.carry(exchange, None, b"", fin=True)  # type: ignore[arg-type]
+        made.carry(exchange, memoryview(b""), True)  # type: ignore[arg-type]
         exchange.way.again(exchange)
         assert sorted(word for pool in pools for word, _ in pool.requests) == ["dial", "reuse"]
