@@ -24,10 +24,17 @@ _PLAIN = re.compile(
     rb"\r\n(?:[cC]ontent-[lL]ength: ([0-9]{1,15})(?=\r\n)|([cC]onnection: keep-alive)(?=\r\n)"
     rb"|([ \ttTkKpPuU]|[cC][oO][nN](?:[tT][eE][nN][tT]-[lL]|[nN])))"
 )
-# For `plain_answer`: a fold, a second Content-Length, or a field that might be one of those above.
-_UNUSUAL = re.compile(rb"\r\n(?:[ \ttTkKpPuU]|[cC][oO][nN](?:[nN]|[tT][eE][nN][tT]-[lL]))")
+# For `plain_answer`: a fold, or a field that might be one of those above, unless it is spelt as nearly all spell it.
+_UNUSUAL, _UNUSUAL_IN_LOWER_CASE = (
+    re.compile(
+        rb"\r\n(?:[ \ttTkKpPuU]|[cC][oO][nN](?:[nN](?!(?<=\r\nConn)ection: keep-alive\r\n)"
+        rb"|[tT][eE][nN][tT]-[lL](?!(?<=\r\n%b)ength: )))" % spelt
+    )
+    for spelt in (b"Content-L", b"content-l")
+)
 _OK = b"HTTP/1.1 200 OK\r\n"
 _KEEP_ALIVE = b"\r\nConnection: keep-alive\r\n"
+_OK_SIZE, _KEEP_ALIVE_SIZE = len(_OK), len(_KEEP_ALIVE) - 2
 # Status lines as API servers send them (net/http's texts are these), of answers that have a body.
 _STATUS_LINES = {
     b"HTTP/1.1 %d %b" % (status, status.phrase.encode()): int(status)
@@ -130,32 +137,27 @@ def plain_answer(data: bytes, end: int) -> tuple[int, int, bytes] | None:
         Status, length of the head that goes on, and that head with the body behind it: `data` itself if there was no
         `Connection: keep-alive` to cut out. None: ask `parse_response_head`.
     """
-    status = 200 if data.startswith(_OK) else _STATUS_LINES.get(data[: data.find(b"\r\n")], 0)
+    status = 200 if data[:_OK_SIZE] == _OK else _STATUS_LINES.get(data[: data.find(b"\r\n")], 0)
     size = len(data) - end
     if not status or not size:
         return None
     field = b"\r\nContent-Length: %d\r\n" % size
-    at = data.find(field, 12, end)
-    if at < 0:
-        at = data.find(field.lower(), 12, end)
-        if at < 0:
+    if data.find(field, 12, end) >= 0:
+        if data.count(b"\r\nContent-L", 12, end) != 1 or _UNUSUAL.search(data, 12, end) is not None:
             return None
-    behind = at + len(field) - 2
-    found = _UNUSUAL.search(data, 12, at + 2)
-    if found is None:
-        found = _UNUSUAL.search(data, behind, end)
-        if found is None:
-            return status, end, data
-        after = end
-    else:
-        if _UNUSUAL.search(data, behind, end) is not None:
-            return None
-        after = at + 2
-    cut = found.start()
-    behind = cut + len(_KEEP_ALIVE) - 2
-    if not data.startswith(_KEEP_ALIVE, cut) or _UNUSUAL.search(data, behind, after) is not None:
+    elif (
+        data.find(field.lower(), 12, end) < 0
+        or data.count(b"\r\ncontent-l", 12, end) != 1
+        or _UNUSUAL_IN_LOWER_CASE.search(data, 12, end) is not None
+    ):
         return None
-    return status, end - len(_KEEP_ALIVE) + 2, data[:cut] + data[behind:]
+    cut = data.find(_KEEP_ALIVE, 12, end)
+    if cut < 0:
+        return status, end, data
+    rest = cut + _KEEP_ALIVE_SIZE
+    if data.find(_KEEP_ALIVE, rest, end) >= 0:
+        return None
+    return status, end - _KEEP_ALIVE_SIZE, data[:cut] + data[rest:]
 
 
 class _Fields:

@@ -16,9 +16,7 @@ from pipeops.protocol.mux.stream import Stream
 class StreamHandler(Protocol):
     """Serves streams of one kind."""
 
-    def start(
-        self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
-    ) -> None:
+    def start(self, failure: StreamFailure, head: StreamHead, body: memoryview, fin: bool) -> None:  # noqa: FBT001 - once per request: a keyword would cost
         """Take over `failure.stream`: set its sink, return credit for `body`."""
 
 
@@ -39,6 +37,7 @@ class StreamAcceptor:
 
     Attributes:
         accepted: how many there were.
+        handlers: who serves streams of a kind.
         in_use: set when the first one comes.
     """
 
@@ -48,7 +47,7 @@ class StreamAcceptor:
         report: Report,
         version1: "Version1 | None" = None,
     ) -> None:
-        self._handlers = handlers
+        self.handlers = handlers
         self._version1 = version1
         self._report = report
         self.accepted = 0
@@ -66,10 +65,6 @@ class StreamAcceptor:
         if self._version1 is not None:
             return self._version1.accept(stream)
         return self.accept(stream, announce)
-
-    def handler(self, kind: StreamKind) -> StreamHandler | None:
-        """Who serves streams of a kind."""
-        return self._handlers.get(kind)
 
 
 class OpeningSink(StreamFailure):
@@ -116,13 +111,13 @@ class OpeningSink(StreamFailure):
             self.to_head_request = True
         if not fin:  # else no more can come, so nobody waits for credit
             self.stream.consumed(total)
-        handler = self._acceptor.handler(head.kind)
+        handler = self._acceptor.handlers.get(head.kind)
         if handler is None:
             kind = head.kind.name.lower().replace("_", " ")
             self.fail(501, f"this agent does not serve {kind} streams", Hop.AGENT)
             return
         body = memoryview(received)[total:] if len(received) > total else _NOTHING
-        handler.start(self, head, body, fin=fin)
+        handler.start(self, head, body, fin)
 
     def on_reset(self) -> None:
         """StreamSink: nothing was started."""

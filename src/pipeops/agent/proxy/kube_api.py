@@ -150,9 +150,7 @@ class KubeApiProxy:
         self._base_path = base_path.rstrip(b"/")
         self._rendered: dict[tuple[bytes, bytes], RenderedHead] = {}
 
-    def start(
-        self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
-    ) -> None:
+    def start(self, failure: StreamFailure, head: StreamHead, body: memoryview, fin: bool) -> None:  # noqa: FBT001 - once per request: a keyword would cost
         """Begin a request on `failure.stream`; `body` is what of its body came with the head."""
         if self.credentials.needs_refresh(self._now()):
             held = HeldRequest(failure, head, bytes(body), fin=fin)
@@ -162,7 +160,7 @@ class KubeApiProxy:
             except TooManyTasksError:
                 failure.fail(503, "the agent is renewing its credential, try again", Hop.AGENT)
             return
-        self._send(failure, head, body, fin=fin)
+        self._send(failure, head, body, fin)
 
     async def _refresh_and_send(self, held: "HeldRequest") -> None:
         try:
@@ -174,11 +172,9 @@ class KubeApiProxy:
                 )
             return
         if not held.cancelled:
-            self._send(held.failure, held.head, memoryview(held.body()), fin=held.fin)
+            self._send(held.failure, held.head, memoryview(held.body()), held.fin)
 
-    def _send(
-        self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
-    ) -> None:
+    def _send(self, failure: StreamFailure, head: StreamHead, body: memoryview, fin: bool) -> None:  # noqa: FBT001 - once per request: a keyword would cost
         try:
             method, front, rendered = self._read(head)
         except (IdentityRefused, PolicyRefused) as refusal:
@@ -215,7 +211,9 @@ class KubeApiProxy:
                     return
             request += frame_body(body, last=fin, chunked=left < 0)
             failure.stream.consumed(size)
-        self.pool.send(exchange, request)
+        pool = self.pool
+        if not pool.reuse(exchange, request):
+            pool.dial(exchange, request)
 
     def _read(self, head: StreamHead) -> tuple[bytes, bytes, RenderedHead]:
         """Method, the request line up to its target, and the rest.

@@ -266,6 +266,11 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if self._head:
             data = self._head + data
         end = data.find(b"\r\n\r\n") + 4
+        if end >= 4 and not exchange.to_head_request:
+            whole = plain_answer(data, end)
+            if whole is not None:
+                self._whole_answer(exchange, whole)
+                return
         while (
             end >= 4 and data[9:10] == b"1" and data[9:12] != b"101"
         ):  # 100, 103: not for the client
@@ -276,11 +281,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 self._drop(exchange, f"a response head larger than {MAX_RESPONSE_HEAD} bytes")
             self._head = data
             return
-        if not exchange.to_head_request:
-            whole = plain_answer(data, end)
-            if whole is not None:
-                self._whole_answer(exchange, *whole)
-                return
         try:
             answer = parse_response_head(
                 data[:end],
@@ -293,16 +293,23 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             return
         self._begin_answer(exchange, answer, data, end)
 
-    def _whole_answer(self, exchange: Exchange, status: int, size: int, answer: bytes) -> None:
-        """Head, `size` bytes of it, and body in one read, as most answers are: the shortest way."""
+    def _whole_answer(self, exchange: Exchange, whole: tuple[int, int, bytes]) -> None:
+        """Head and body in one read, as most answers are: the shortest way."""
+        status, size, answer = whole
+        pool, stream = self._pool, exchange.stream
         self._head = None
         self._framing = _LENGTH
         self._keep_alive = True
         exchange.replay = None
-        self._pool.answered(status, self.since)
+        pool.answered(status, self.since)
         exchange.status(status)
-        exchange.stream.send(pack_preface(_LENGTH, REUSABLE, status, size) + answer, True)
-        self._done()
+        stream.send(pack_preface(_LENGTH, REUSABLE, status, size) + answer, True)
+        if self._paused_reading or self._write_paused or not stream.remote_finished:
+            self._done()
+        elif self._exchange is not None and self._transport is not None:  # as `_done` ends well
+            self._exchange = None
+            self.used = True
+            pool.released(self)
 
     def _begin_answer(
         self, exchange: Exchange, answer: ResponseHead, data: bytes, end: int

@@ -30,9 +30,7 @@ class ServiceHttpProxy:
         self._reader = RequestReader()
         self._named: dict[bytes, tuple[ServiceTarget, bytes]] = {}
 
-    def start(
-        self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
-    ) -> None:
+    def start(self, failure: StreamFailure, head: StreamHead, body: memoryview, fin: bool) -> None:  # noqa: FBT001 - once per request: a keyword would cost
         """StreamHandler: check, then connect."""
         try:
             named = self._named.get(head.target) or self._read_target(head.target)
