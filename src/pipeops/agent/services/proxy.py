@@ -35,7 +35,7 @@ class ServiceHttpProxy:
         try:
             named = self._named.get(head.target) or self._read_target(head.target)
             target, host = named
-            self._routes.check(target)
+            self._routes.wire.rule.check(target)
             request = self._reader.read(head, host, failure.request_id)
         except TargetRefused as refusal:
             reason = ServiceFailure.BAD_REQUEST if refusal.status == 400 else ServiceFailure.REFUSED
