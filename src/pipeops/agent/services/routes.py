@@ -28,6 +28,7 @@ MAX_TRIES: Final = 3  # addresses per request
 DOWN_FOR: Final = 5.0  # seconds that an address which did not answer comes last
 MAX_DOWN: Final = 512
 SWEEP_INTERVAL: Final = 5.0
+_PLAIN: Final = Speech()
 
 
 class ServiceRoutes:
@@ -61,6 +62,8 @@ class ServiceRoutes:
             idle_timeout=min(limits.idle_timeout, IDLE_TIMEOUT),
         )
         self._pools: OrderedDict[tuple[Endpoint, Speech, str, bool], Connections] = OrderedDict()
+        # Those of them that speak HTTP/1.1 without TLS, as nearly all do: each request looks one up.
+        self._plain: dict[Endpoint, Connections] = {}
         self._down: OrderedDict[Endpoint, float] = OrderedDict()
         self._turn = 0
         self._buffer: ReadBuffer | None = None
@@ -75,10 +78,6 @@ class ServiceRoutes:
         return ServiceRoute(self, target, Speech(tls))
 
     # -- native dialect --------------------------------------------------------------------
-
-    def check(self, target: ServiceTarget) -> None:
-        """Whether our own control plane may have it. Raises `TargetRefused`."""
-        self.wire.rule.check(target)
 
     def host(self, target: ServiceTarget) -> bytes:
         """Host for requests that name none."""
@@ -111,12 +110,11 @@ class ServiceRoutes:
         if exchange.upgrade or self._down or request.fields.grpc or speech.http2:
             return False
         turn = self._turn + 1
-        name = ""
+        endpoint = endpoints[turn % len(endpoints)]
         if speech.tls:
-            name = _tls_name(target)
+            pool = self._pools.get((endpoint, speech, _tls_name(target), verify))
         else:
-            verify = False
-        pool = self._pools.get((endpoints[turn % len(endpoints)], speech, name, verify))
+            pool = self._plain.get(endpoint)
         if pool is None or not pool.reuse(exchange, request.http1()):
             return False
         self._turn = turn
@@ -163,13 +161,17 @@ class ServiceRoutes:
         pool = self._pools.get(key)
         if pool is None:
             while len(self._pools) >= MAX_POOLS:
-                _, oldest = self._pools.popitem(last=False)
+                gone, oldest = self._pools.popitem(last=False)
+                if self._plain.get(gone[0]) is oldest:
+                    del self._plain[gone[0]]
                 oldest.retire()
             context = None
             if speech.tls:
                 context = self._tls.context(verify=verify, http2=speech.http2)
             address = Address(endpoint.host, endpoint.port, context, name or None)
             pool = self._pools[key] = self._new_pool(address, speech)
+            if key == (endpoint, _PLAIN, "", False):
+                self._plain[endpoint] = pool
         self._pools.move_to_end(key)
         return pool
 

@@ -1,5 +1,6 @@
 """The handler of SERVICE_HTTP streams: what it checks before anything is looked up."""
 
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
@@ -18,15 +19,21 @@ from tests.support.transports import RecordingStream
 GET = b"GET / HTTP/1.1\r\nhost: s\r\n\r\n"
 
 
-class Routes:
-    """Offers web.shop:80."""
+class Rule:
+    """Offers web.shop:80, until it is withdrawn."""
 
-    def __init__(self) -> None:
-        self.carried: list[tuple[Any, bytes, bool]] = []
+    offered = True
 
     def check(self, target: ServiceTarget) -> None:
-        if target != ServiceTarget("web", "shop", 80):
+        if not self.offered or target != ServiceTarget("web", "shop", 80):
             raise TargetRefused("not offered")
+
+
+class Routes:
+    def __init__(self) -> None:
+        self.carried: list[tuple[Any, bytes, bool]] = []
+        self.rule = Rule()
+        self.wire = SimpleNamespace(rule=self.rule)
 
     def host(self, target: ServiceTarget) -> bytes:
         return b"web.shop.svc:80"
@@ -97,6 +104,16 @@ def test_a_service_that_is_not_offered_is_refused() -> None:
     made = Proxy()
     made.start(b"db.shop:5432")
     assert (made.failed, made.routes.carried) == ([403], [])
+
+
+def test_the_rule_is_asked_about_every_request() -> None:
+    made = Proxy()
+    made.start()
+    made.routes.rule.offered = False
+    made.start()
+    made.routes.rule.offered = True
+    made.start()
+    assert (made.failed, len(made.routes.carried)) == ([403], 2)
 
 
 @pytest.mark.parametrize(

@@ -207,3 +207,13 @@ async def test_a_request_that_is_repeated_gets_a_connection_of_its_own(monkeypat
         made.carry(exchange, memoryview(b""), True)  # type: ignore[arg-type]
         exchange.way.again(exchange)
         assert sorted(word for pool in pools for word, _ in pool.requests) == ["dial", "reuse"]
+
+
+async def test_pools_that_gave_way_are_not_asked_again(monkeypatch) -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        made, pools = native(scope, monkeypatch)
+        monkeypatch.setattr(module, "MAX_POOLS", 1)
+        made.pool(Endpoint("10.0.0.3", 80), Speech())
+        for _ in range(4):
+            made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
+        assert [(pool.retired, pool.requests) for pool in pools] == [(1, []), (1, [])]
