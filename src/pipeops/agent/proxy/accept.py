@@ -107,7 +107,7 @@ class OpeningSink(StreamFailure):
         head, total = found
         self._received = b""
         self.request_id = hexlify(head.request_id)
-        if head.http_head.startswith(b"HEAD "):
+        if head.http_head[:5] == b"HEAD ":
             self.to_head_request = True
         if not fin:  # else no more can come, so nobody waits for credit
             self.stream.consumed(total)

@@ -185,15 +185,14 @@ class KubeApiProxy:
             return
         length = head.body_length
         exchange = KubeExchange(self, failure, head.flags, method == b"HEAD", length)
-        request = front + rendered.lines + failure.request_id
-        if length or method not in _WITHOUT_BODY:
-            if length == UNKNOWN_LENGTH:
-                exchange.body_left = -1
-                request += b"\r\nTransfer-Encoding: chunked\r\n\r\n"
-            else:
-                request += b"\r\nContent-Length: %d\r\n\r\n" % length
+        if not length and method in _WITHOUT_BODY:
+            framing = b"\r\n\r\n"
+        elif length == UNKNOWN_LENGTH:
+            exchange.body_left = -1
+            framing = b"\r\nTransfer-Encoding: chunked\r\n\r\n"
         else:
-            request += b"\r\n\r\n"
+            framing = b"\r\nContent-Length: %d\r\n\r\n" % length
+        request = b"".join((front, rendered.lines, failure.request_id, framing))
         size = len(body)
         if not length and not size:
             if rendered.upgrade:

@@ -169,10 +169,16 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 self._transport.abort()
             return
         data = self._pool.read_buffer.view[:nbytes]
-        if self._head is not None:
-            self._on_head(exchange, data.tobytes())
-        else:
+        if self._head is None:
             self._on_body(exchange, data, b"")
+            return
+        answer = self._head + data.tobytes() if self._head else data.tobytes()
+        end = answer.find(b"\r\n\r\n") + 4
+        whole = None if end < 4 or exchange.to_head_request else plain_answer(answer, end)
+        if whole is None:
+            self._on_head(exchange, answer, end)
+        else:
+            self._whole_answer(exchange, whole)
 
     def eof_received(self) -> bool:
         """asyncio: the API server sends no more; connection_lost follows."""
@@ -262,15 +268,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     # -- answers ---------------------------------------------------------------------------
 
-    def _on_head(self, exchange: Exchange, data: bytes) -> None:
-        if self._head:
-            data = self._head + data
-        end = data.find(b"\r\n\r\n") + 4
-        if end >= 4 and not exchange.to_head_request:
-            whole = plain_answer(data, end)
-            if whole is not None:
-                self._whole_answer(exchange, whole)
-                return
+    def _on_head(self, exchange: Exchange, data: bytes, end: int) -> None:
+        """A head that ends at `end`, which is below 4 if it does not end yet."""
         while (
             end >= 4 and data[9:10] == b"1" and data[9:12] != b"101"
         ):  # 100, 103: not for the client
