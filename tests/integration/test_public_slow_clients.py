@@ -1,7 +1,9 @@
-"""Many slow HTTP/2 clients at once: what is kept for them is bounded for the whole process, and others are told."""
+"""Slow clients of the public gateway: what is kept for them is bounded, and others are told."""
 
+import socket
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -88,5 +90,55 @@ def test_uploads_that_their_service_does_not_take_cannot_either(bench: PublicBen
         assert highest < LIMIT + SURPLUS
         answers = [client.answers[stream] for client, stream in clients]
         assert sum(answer.status == 503 for answer in answers) > CLIENTS // 2
+    settled(bench, lambda: bench.waiting.taken == 0)
+    assert status(bench)[0] == 200
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_client_that_pipelines_and_reads_nothing_gets_a_few_answers_only(
+    bench: PublicBench, secure: bool
+) -> None:
+    with bench.secure() if secure else bench.plain() as connection:
+        client = Client(connection)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        connection.settimeout(0.5)
+        sent = 0
+        with suppress(TimeoutError):
+            while sent < 3000:
+                connection.sendall(head("/big/60000"))
+                sent += 1
+        begun = 0
+        while begun != (now := bench.call(lambda: len(bench.agent.heads))):
+            begun = now
+            time.sleep(0.3)
+        # The kernel's buffers take some megabytes, the connection's own a few answers.
+        assert begun < 300
+        connection.settimeout(10)
+        for _ in range(min(sent, 1000)):
+            assert client.answer()[0] == 200
+
+
+def test_a_goaway_behind_an_upload_gives_everything_back(bench: PublicBench) -> None:
+    """Else some dozen connections, one after the other, would close the gateway to everybody for good."""
+    for _ in range(3):
+        with ExitStack() as stack:
+            connection = stack.enter_context(bench.secure(alpn=("h2",)))
+            client = stack.enter_context(Http2Client(connection))
+            client.reads = False
+            streams = [client.request("/big/60000") for _ in range(4)]
+            upload = client.request("/echo", HOST, "POST", end=False)
+            client.flush()
+            client.until(lambda s=streams, c=client: all(c.answers[one].fields for one in s))
+            for _ in range(4):  # as much as opens no window yet
+                client.h2.send_data(upload, b"x" * 16_000)
+            client.flush()
+            client.read(0.2)
+            client.h2.send_data(upload, b"x" * 16_000)
+            client.h2.close_connection()
+            client.flush()
+            connection.settimeout(0.3)
+            with suppress(OSError):
+                while connection.recv(65_536):
+                    pass
     settled(bench, lambda: bench.waiting.taken == 0)
     assert status(bench)[0] == 200

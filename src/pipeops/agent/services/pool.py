@@ -8,7 +8,13 @@ from pipeops.agent.services.exchange import ServiceExchange
 
 
 class Connections(Protocol):
-    """The connections to one address, whatever they speak."""
+    """The connections to one address, whatever they speak.
+
+    Attributes:
+        turn: when they were last used, counted by their owner in requests.
+    """
+
+    turn: int
 
     def send(self, exchange: Exchange, request: bytes, elsewhere: Elsewhere | None = None) -> None:
         """Send a request on a connection that is there, or dial one."""
@@ -29,6 +35,7 @@ class Connections(Protocol):
 class ServicePool(UpstreamPool):
     """An UpstreamPool that can be given up while requests are under way."""
 
+    turn = 0
     remedy = "check the Service's certificate, its appProtocol, and services.ca_file of the agent"
 
     def head_timeout(self, connection: UpstreamConnection) -> float:

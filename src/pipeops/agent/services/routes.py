@@ -61,7 +61,7 @@ class ServiceRoutes:
             max_idle=min(limits.max_idle, MAX_IDLE),
             idle_timeout=min(limits.idle_timeout, IDLE_TIMEOUT),
         )
-        self._pools: OrderedDict[tuple[Endpoint, Speech, str, bool], Connections] = OrderedDict()
+        self._pools: dict[tuple[Endpoint, Speech, str, bool], Connections] = {}
         # Those of them that speak HTTP/1.1 without TLS, as nearly all do: each request looks one up.
         self._plain: dict[Endpoint, Connections] = {}
         self._down: OrderedDict[Endpoint, float] = OrderedDict()
@@ -107,7 +107,7 @@ class ServiceRoutes:
             return False
         request = exchange.request
         endpoints, speech, verify = found
-        if exchange.upgrade or self._down or request.fields.grpc or speech.http2:
+        if exchange.upgrade or request.fields.grpc or speech.http2:
             return False
         turn = self._turn + 1
         endpoint = endpoints[turn % len(endpoints)]
@@ -115,8 +115,13 @@ class ServiceRoutes:
             pool = self._pools.get((endpoint, speech, _tls_name(target), verify))
         else:
             pool = self._plain.get(endpoint)
-        if pool is None or not pool.reuse(exchange, request.http1()):
+        if (
+            pool is None
+            or (self._down and endpoint in self._down)
+            or not pool.reuse(exchange, request.http1())
+        ):
             return False
+        pool.turn = turn
         self._turn = turn
         return True
 
@@ -127,10 +132,10 @@ class ServiceRoutes:
         self._turn += 1
         cut = self._turn % len(endpoints)
         turned = [*endpoints[cut:], *endpoints[:cut]]
-        if not self._down:
-            return turned
-        now = self.resolver.now()
-        return sorted(turned, key=lambda endpoint: self._down.get(endpoint, 0.0) > now)
+        down, now = self._down, self.resolver.now()
+        while down and next(iter(down.values())) <= now:  # else it never went the short way again
+            down.popitem(last=False)
+        return sorted(turned, key=down.__contains__) if down else turned
 
     def is_down(self, endpoint: Endpoint) -> None:
         """It could not be reached."""
@@ -161,10 +166,7 @@ class ServiceRoutes:
         pool = self._pools.get(key)
         if pool is None:
             while len(self._pools) >= MAX_POOLS:
-                gone, oldest = self._pools.popitem(last=False)
-                if self._plain.get(gone[0]) is oldest:
-                    del self._plain[gone[0]]
-                oldest.retire()
+                self._retire_oldest()
             context = None
             if speech.tls:
                 context = self._tls.context(verify=verify, http2=speech.http2)
@@ -172,8 +174,15 @@ class ServiceRoutes:
             pool = self._pools[key] = self._new_pool(address, speech)
             if key == (endpoint, _PLAIN, "", False):
                 self._plain[endpoint] = pool
-        self._pools.move_to_end(key)
+        pool.turn = self._turn
         return pool
+
+    def _retire_oldest(self) -> None:
+        key, oldest = min(self._pools.items(), key=lambda item: item[1].turn)
+        del self._pools[key]
+        if self._plain.get(key[0]) is oldest:
+            del self._plain[key[0]]
+        oldest.retire()
 
     def _new_pool(self, address: Address, speech: Speech) -> Connections:
         if speech.http2:

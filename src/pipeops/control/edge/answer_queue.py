@@ -34,5 +34,11 @@ class AnswerQueue:
         """Write everything that waits; nothing to those who are gone."""
         waiting, self._waiting = self._waiting, {}
         for transport, data in waiting.items():
-            if not transport.is_closing():
+            if transport.is_closing():
+                continue
+            try:
                 transport.write(data)
+            except Exception as error:  # noqa: BLE001 - one client's; the others' answers are still to be written
+                said = {"message": "an answer was not written", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(said)
+                transport.abort()

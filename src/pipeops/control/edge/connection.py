@@ -92,8 +92,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """asyncio: bytes arrived in the shared buffer."""
-        data = self._edge.read_buffer.view[:nbytes]
-        state = self._state
+        data, state = self._edge.read_buffer.view[:nbytes], self._state
         if state == _RAW:
             if self._exchange is not None:
                 self._exchange.on_body(data, False)
@@ -107,17 +106,21 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self._state == _RAW and self._exchange is not None:
             self._exchange.on_body(memoryview(b""), True)
             return not self.tls
+        self._write(b"")  # asyncio closes next: what waits for the end of the turn leaves now
         return False
 
     def pause_writing(self) -> None:
-        """asyncio: the socket is full."""
+        """asyncio: the socket is full. Whoever takes no answers gets no more of them."""
         self._write_paused = True
+        if self._state == _HEAD:
+            self._pause_reading()
 
     def resume_writing(self) -> None:
         """asyncio: the socket takes bytes again."""
         self._write_paused = False
         if self._exchange is not None:
             self._exchange.on_client_writable()
+        self._next_pipelined()
 
     # -- heads -----------------------------------------------------------------------------
 
@@ -173,9 +176,8 @@ class ClientConnection(asyncio.BufferedProtocol):
             method, target, kept, block, length, edge.next_request_id(), self.peer, edge.now()
         )
         self._state = _BUSY
-        self._head_sent = False
+        self._head_sent, self._chunked = False, None
         self._status = self._sent = self._body_remaining = 0
-        self._chunked = None
         self._close_after = not kept
         if not block.plain:
             # S-01: whatever becomes of an upgrade, what the client sends after it is not a request to read.
@@ -238,8 +240,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         if len(rest):
             self._buffer += bytes(rest)
             self._pause_if_flooded()
-            if self._state == _HEAD:  # answered while it took the last of the body
-                self._next_pipelined()
+            self._next_pipelined()  # if it was answered while it took the last of the body
 
     def _on_chunked(
         self, chunked: ChunkedScanner, exchange: Exchange, data: memoryview
@@ -269,8 +270,9 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def _read_on(self) -> None:
-        """Read again, unless the cluster is slow or what was read before still waits."""
-        if self._reading_paused and not self._body_paused and len(self._buffer) <= MAX_PIPELINED:
+        """Read again, unless the cluster or the client is slow or what was read before still waits."""
+        slow = self._body_paused or (self._write_paused and self._state == _HEAD)
+        if self._reading_paused and not slow and len(self._buffer) <= MAX_PIPELINED:
             self._reading_paused = False
             if self._transport is not None:
                 self._transport.resume_reading()
@@ -330,26 +332,25 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._exchange = None
         if self._state == _CLOSED:
             return
-        request, now = self._request, self._edge.now()
-        if request is not None:
-            self._edge.access_log.request(request, self._status, self._sent, now, "ok")
+        self._log("ok")
         if self._close_after or self._body_remaining or self._state == _RAW:
             self._close(linger=self._state == _BUSY and self._body_remaining != 0)
             return
-        self._state = _HEAD
-        self._request = None
-        self.since = now
+        self._state, self._request = _HEAD, None
+        self.since = self._edge.now()
         self._body_paused = False
-        if self._reading_paused:
+        if self._write_paused:
+            self._pause_reading()
+        elif self._reading_paused:
             self._read_on()
         if self._buffer:  # in a turn of its own: pipelined requests must not nest
             asyncio.get_running_loop().call_soon(self._next_pipelined)
 
     def _next_pipelined(self) -> None:
-        if self._state == _HEAD and self._buffer:
+        if self._state == _HEAD and self._buffer and not self._write_paused:
             data, self._buffer = self._buffer, b""
             self._on_head(data)
-            self._read_on()
+        self._read_on()
 
     def abort(self, reason: str) -> None:
         """Client: the response cannot be completed."""
@@ -388,8 +389,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         """Answer a head that could not be read; nothing after it can be trusted."""
         request_id = self._edge.next_request_id()
         code, head, body = self._edge.failure(
-            None, code, message, Hop.CLIENT,
-            request_id=request_id.decode(), retry_after=0, close=True,
+            None, code, message, Hop.CLIENT, request_id=request_id.decode(), retry_after=0, close=True,
         )  # fmt: skip
         self._edge.access_log.refused(self.peer, request_id, code, message)
         self._write(head + body)
@@ -462,13 +462,13 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     @property
     def idle(self) -> bool:
-        """Between two requests, nothing of the next one received."""
-        return self._state == _HEAD and not self._buffer
+        """Between two requests, nothing of the next one received, or nothing of the last answer taken."""
+        return self._state == _HEAD and (not self._buffer or self._write_paused)
 
     @property
     def reading_head(self) -> bool:
         """Part of a head has been received."""
-        return self._state == _HEAD and bool(self._buffer)
+        return self._state == _HEAD and bool(self._buffer) and not self._write_paused
 
     @property
     def awaits_body(self) -> bool:
@@ -489,10 +489,9 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Drain: close now if idle, else after the current answer."""
+        self._close_after = True
         if self._state == _HEAD:
             self._close(linger=False)
-        else:
-            self._close_after = True
 
     def _log(self, outcome: str) -> None:
         edge, request = self._edge, self._request

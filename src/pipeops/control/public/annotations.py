@@ -47,15 +47,16 @@ def read_limits(route: Route, defaults: RouteDefaults, ceilings: RouteCeilings) 
     """Read a route's annotations. One that makes no sense leaves the default, one beyond its ceiling the ceiling; `warnings` name both."""
     read = _Reader(route.annotations)
     rate = read.bounded("rate-limit", _number, defaults.rate, ceilings.rate)
-    usual = defaults.burst or int(rate * 2)
-    burst = read.bounded("rate-limit-burst", _count, usual, int(ceilings.rate * 2))
+    usual = defaults.burst or _burst_of(rate)
+    most = _burst_of(ceilings.rate) if ceilings.rate else 0
+    burst = read.bounded("rate-limit-burst", _burst, usual, most)
     return RouteLimits(
         max_body=read.bounded("max-body-size", _size, defaults.max_body, ceilings.max_body),
         max_concurrent=read.bounded(
             "max-concurrent-requests", _positive, defaults.max_concurrent, ceilings.max_concurrent
         ),
         rate=rate,
-        burst=max(burst, 1),
+        burst=burst,
         response_timeout=read.bounded(
             "response-timeout", _duration, defaults.response_timeout, ceilings.response_timeout
         ),
@@ -122,6 +123,15 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 12:
         raise ValueError("expected a whole number")
     return int(text)
+
+
+def _burst(text: str) -> int:
+    return max(_count(text), 1)
+
+
+def _burst_of(rate: float) -> int:
+    """Two seconds' worth; with less than one request nobody would ever be admitted, and 0 would stand for any."""
+    return max(int(rate * 2), 1)
 
 
 def _positive(text: str) -> int:

@@ -59,6 +59,11 @@ class RouteExchange:
         """What it was opened for."""
         return self._state.route
 
+    @property
+    def host(self) -> str:
+        """Which the client asked for."""
+        return self._context.host
+
     # -- Client: the way to the Service answers ----------------------------------------------
 
     def begin(self, head: bytes, framing: Framing, status: int, *, reusable: bool) -> bool:

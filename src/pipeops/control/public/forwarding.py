@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from pipeops.control.public_settings import Network
 from pipeops.http1.head import HeaderBlock
@@ -65,6 +65,18 @@ def client_address(block: HeaderBlock, origin: Origin) -> str:
         except ValueError:
             return origin.peer
     return origin.peer
+
+
+def limited_address(address: str) -> str:
+    """What a client's rate is counted by: an IPv6 client has all addresses of a /64 (RFC 6177), and would never use one twice."""
+    if ":" not in address:
+        return address
+    try:
+        read = IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    mapped = read.ipv4_mapped
+    return str(mapped) if mapped is not None else read.packed[:8].hex(":", 2) + "::/64"
 
 
 def forwarded_lines(block: HeaderBlock, origin: Origin, authority: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 
 MAX_ADDRESSES = 10_000  # client addresses counted for one route
+MAX_FORGOTTEN = 2  # with each request; one more than can be added
 
 
 class RouteCounters:
@@ -35,4 +36,10 @@ class RouteCounters:
         buckets[address] = (tokens - 1 if admitted else tokens, now)
         if len(buckets) > MAX_ADDRESSES:
             buckets.popitem(last=False)
+        for _ in range(MAX_FORGOTTEN):
+            oldest = next(iter(buckets))
+            left, at = buckets[oldest]
+            if oldest == address or left + (now - at) * rate < most:
+                break
+            del buckets[oldest]  # it has what one that never came has
         return 0.0 if admitted else (1 - tokens) / rate

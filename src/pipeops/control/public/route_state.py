@@ -12,7 +12,8 @@ from pipeops.runtime.logs import get_logger
 
 log = get_logger(__name__)
 
-MAX_ROUTES = 20_000  # with counters; the one asked for the longest ago goes
+MAX_ROUTES = 20_000  # with counters; the one first asked for the longest ago goes
+MAX_SPARED = 64  # of these, while requests of theirs are under way
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class RouteStates:
         """The state of a route."""
         state = self._states.get(route.key)
         if state is not None and state.route is route:
+            self._states.move_to_end(route.key)
             return state
         return self._make(route)
 
@@ -88,6 +90,16 @@ class RouteStates:
             is_direct and (settings.direct_redirect if said is None else said),
             self.counters(route) or RouteCounters(),
         )
+        self._states.move_to_end(key)
         if len(self._states) > MAX_ROUTES:
-            self._states.popitem(last=False)
+            self._drop_one()
         return made
+
+    def _drop_one(self) -> None:
+        states = self._states
+        for _ in range(MAX_SPARED):
+            key, state = states.popitem(last=False)
+            if not state.counters.active:
+                return
+            states[key] = state  # what is under way would not be counted any more
+        states.popitem(last=False)

@@ -14,6 +14,7 @@ from pipeops.control.public.forwarding import (
     client_scheme,
     forwarded_lines,
     is_trusted,
+    limited_address,
 )
 from pipeops.control.public.pages import redirect
 from pipeops.control.public.paths import UnusablePath, readings
@@ -43,6 +44,9 @@ class Routes(Protocol):
 
     def get(self, key: RouteKey) -> Route | None:
         """The route with exactly this key."""
+
+    def cluster_of(self, host: str) -> str:
+        """The cluster that answers this host just now, or an empty string."""
 
 
 class PublicClient(Client, Protocol):
@@ -112,7 +116,7 @@ class Way(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Memo:
-    """What a connection's last header lines say; they are the same again and again."""
+    """What a connection's last header lines say; they are the same again and again. `address` is what its rate is counted by."""
 
     block: HeaderBlock
     host: Host
@@ -154,17 +158,31 @@ class PublicRouter:
 
     def sweep(self, now: float) -> None:
         """End what has not moved for too long, and what goes on although its route is gone."""
-        get = self._routes.get
+        owners: dict[str, str] = {}  # many exchanges are for the same host
         for exchange in list(self.live):
-            route = exchange.route
             if exchange.deadline < now:
                 exchange.timed_out()
-            elif (present := get(route.key)) is not None and present.cluster == route.cluster:
+            elif self._is_current(exchange, owners):
                 exchange.withdrawn_at = math.inf
             else:
                 exchange.withdrawn_at = min(exchange.withdrawn_at, now)
                 if now - exchange.withdrawn_at >= WITHDRAWN_TIME:
                     exchange.withdrawn()
+
+    def _is_current(self, exchange: RouteExchange, owners: dict[str, str]) -> bool:
+        """Whether what it was opened for would still be its cluster's to answer."""
+        route = exchange.route
+        present = self._routes.get(route.key)
+        if present is None or present.cluster != route.cluster:
+            return False
+        if route.key.host[:1] not in ("", "*"):
+            return True
+        # Meanwhile somebody else may have named the host.
+        host = exchange.host
+        owner = owners.get(host)
+        if owner is None:
+            owner = owners[host] = self._routes.cluster_of(host)
+        return owner == route.cluster
 
     def open(self, request: ClientRequest, client: PublicClient) -> Exchange | None:
         """Start answering; None if it has been answered already."""
@@ -199,7 +217,7 @@ class PublicRouter:
                 block,
                 host,
                 client_scheme(block, origin),
-                client_address(block, origin),
+                limited_address(client_address(block, origin)),
                 forwarded_lines(block, origin, host.authority),
                 _upgrade(block),
             )
@@ -225,8 +243,11 @@ class PublicRouter:
         if len(ways) > 1 and any(match(host, way) is not route for way in ways):
             raise UnusablePath("a path that servers understand in different ways")
         if route is not None:
-            return self.states.of(route)
-        if self._routes.knows_host(host):
+            if route.key.host or not path.startswith(CHALLENGE):
+                return self.states.of(route)
+            # Who answers this is given a certificate for a host that is perhaps about to be somebody else's.
+            _fail(client, context, Trouble.NO_HOST, 404, "a challenge for a host without routes")
+        elif self._routes.knows_host(host):
             _fail(client, context, Trouble.NO_PATH, 404, "no route covers the path")
         else:
             _fail(client, context, Trouble.NO_HOST, 404, "no route has this host")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from pipeops.control.public_settings import PublicDns
+from pipeops.control.routes.host import check_host
 from pipeops.control.routes.route import Route, RoutingMode
 
 DIRECT, TUNNEL = RoutingMode.DIRECT, RoutingMode.TUNNEL
@@ -100,6 +101,8 @@ def _balancer(routes: Iterable[Route], dns: PublicDns) -> tuple[str, str]:
     host, _, port = endpoints.pop().rpartition(":")
     target = host.strip("[]").removesuffix(".").lower()
     address = _address(target)
+    if address is None and not _is_name(target):
+        return "", "the load balancer's address is neither an address nor a name"
     if int(port) not in STANDARD_PORTS:
         return "", f"the load balancer answers at port {port}, which no address record can say"
     if port == "80" and any(route.tls for route in routes):
@@ -107,6 +110,15 @@ def _balancer(routes: Iterable[Route], dns: PublicDns) -> tuple[str, str]:
     if address is not None and not address.is_global and not dns.private:
         return "", "the load balancer's address is not one of the internet"
     return target, "the cluster's load balancer answers it"
+
+
+def _is_name(text: str) -> bool:
+    """Whether a zone may hold it: one line that cannot be read, and a server refuses all of it."""
+    try:
+        # Names whose last label is a number are taken for addresses by clients (WHATWG URL, "ends in a number").
+        return check_host(text) == text and not text.rpartition(".")[2].isdecimal()
+    except ValueError:
+        return False
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

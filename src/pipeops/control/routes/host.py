@@ -1,6 +1,7 @@
 """Hosts: one spelling for each host name, whoever wrote it, and what the wildcard above it is called."""
 
 import re
+from ipaddress import IPv6Address
 
 MAX_HOST = 253  # RFC 1035 section 2.3.4, without the final dot
 
@@ -13,7 +14,7 @@ _ADDRESS = re.compile(r"(?:[0-9]+\.){3}[0-9]+")
 def normal_host(authority: str) -> str:
     """Return the host of a `Host` header or `:authority`, or an empty string if there is none.
 
-    Lower case, without a port and a final dot; an IPv6 address keeps its brackets (RFC 3986 section 3.2.2). Anything but ASCII
+    Lower case, without a port and a final dot; an IPv6 address in the spelling of RFC 5952, with brackets (RFC 3986 section 3.2.2). Anything but ASCII
     is no host: `str.lower` would turn the Kelvin sign into a plain k, and one tenant's name into another's.
     """
     if not authority.isascii():
@@ -23,12 +24,21 @@ def normal_host(authority: str) -> str:
         host, bracket, rest = authority.partition("]")
         if not bracket or (rest and not rest.startswith(":")):
             return ""
-        host, port = f"{host}]", rest[1:]
+        host, port = _address_host(host[1:]), rest[1:]
     elif ":" in authority:
         host, _, port = authority.partition(":")
     if port and _PORT.fullmatch(port) is None:
         return ""
     return host.removesuffix(".").lower()
+
+
+def _address_host(text: str) -> str:
+    if "%" in text:
+        return ""  # a zone is the client's own affair (RFC 9844)
+    try:
+        return f"[{IPv6Address(text)}]"
+    except ValueError:
+        return ""
 
 
 def wildcard_of(host: str) -> str:

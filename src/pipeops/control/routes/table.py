@@ -71,6 +71,11 @@ class RouteTable:
         """Whether any path of this host (as the client sent it) has a route."""
         return self._paths(host) is not None
 
+    def cluster_of(self, host: str) -> str:
+        """Return the cluster whose routes answer this host (as the client sent it), or an empty string."""
+        paths = self._paths(host)
+        return paths.cluster if paths is not None else ""
+
     def get(self, key: RouteKey) -> Route | None:
         """Return the route with exactly this key."""
         return self._routes.get(key)
@@ -143,7 +148,7 @@ class RouteTable:
 
     def _hostless(self, host: str) -> "_HostPaths | None":
         paths = self._hosts.get("")
-        if paths is None or not self._may_catch(next(iter(paths)).cluster, host):
+        if paths is None or not self._may_catch(paths.cluster, host):
             return None
         return paths
 
@@ -178,6 +183,11 @@ class _HostPaths:
         yield from self._exact.values()
         for routes in self._prefixes.values():
             yield from routes
+
+    @property
+    def cluster(self) -> str:
+        """Whose they are; a host is one cluster's."""
+        return next(iter(self)).cluster
 
     def match(self, path: str) -> Route | None:
         found = self._exact.get(path)

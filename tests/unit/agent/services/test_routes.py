@@ -1,12 +1,13 @@
 """HTTP connections to Services."""
 
 import ssl
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from pipeops.agent.services import routes as module
 from pipeops.agent.services.directory import Found
 from pipeops.agent.services.request import RequestFields, ServiceRequest
-from pipeops.agent.services.routes import ServiceRoutes
+from pipeops.agent.services.routes import DOWN_FOR, ServiceRoutes
 from pipeops.agent.services.speech import Speech
 from pipeops.agent.targets import Endpoint, ServiceTarget
 from pipeops.protocol.exchange.status import Hop
@@ -140,16 +141,19 @@ class Native(Exchange):
 
 
 class Directory:
-    """Knows two addresses of every Service."""
+    """Knows the same addresses of every Service."""
+
+    def __init__(self, *endpoints: Endpoint) -> None:
+        self._endpoints = endpoints
 
     def known(self, target: ServiceTarget) -> Found:
-        return Found((Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80)), Speech())
+        return Found(self._endpoints, Speech())
 
 
 def native(scope: TaskScope, monkeypatch) -> tuple[ServiceRoutes, list[Pool]]:
     """With both addresses' pools made, each with a free connection."""
     made = routes(scope, monkeypatch)
-    made.directory = Directory()  # type: ignore[assignment]
+    made.directory = Directory(Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80))  # type: ignore[assignment]
     for _ in range(2):
         made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
     for pool in Pool.made:
@@ -217,3 +221,29 @@ async def test_pools_that_gave_way_are_not_asked_again(monkeypatch) -> None:
         for _ in range(4):
             made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
         assert [(pool.retired, pool.requests) for pool in pools] == [(1, []), (1, [])]
+
+
+async def test_an_address_that_was_down_is_forgotten_after_its_time(monkeypatch) -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        made, pools = native(scope, monkeypatch)
+        time = 0.0
+        made.resolver = replace(made.resolver, now=lambda: time)
+        made.is_down(Endpoint("10.0.0.1", 80))
+        time = DOWN_FOR
+        for _ in range(4):
+            made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
+        words = [[word for word, _ in pool.requests] for pool in pools]
+        assert words == [["send", "reuse"], ["reuse", "reuse"]]
+
+
+async def test_a_pool_in_use_is_not_the_first_to_go(monkeypatch) -> None:
+    monkeypatch.setattr(module, "MAX_POOLS", 2)
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        made, (one, two) = native(scope, monkeypatch)
+        made.pool(Endpoint("10.0.0.2", 80), Speech())
+        made.directory = Directory(Endpoint("10.0.0.1", 80))  # type: ignore[assignment]
+        for _ in range(2):
+            made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
+        assert [word for word, _ in one.requests] == ["reuse", "reuse"]
+        made.pool(Endpoint("10.0.0.3", 80), Speech())
+        assert (one.retired, two.retired) == (0, 1)

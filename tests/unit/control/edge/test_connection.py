@@ -372,6 +372,19 @@ async def test_a_flood_of_pipelined_requests_is_read_no_faster_than_it_is_answer
     assert len(edge.requests) == 1 + flood.count(b"GET")
 
 
+async def test_a_client_that_does_not_read_gets_no_further_answers() -> None:
+    edge = FakeEdge()
+    connection, transport = connect(edge)
+    feed(connection, GET * 3)
+    connection.pause_writing()
+    connection.answer(200, OK, b"hi")
+    await turns(1)
+    assert (len(edge.requests), transport.reading) == (1, False)
+    assert (connection.idle, connection.reading_head) == (True, False)
+    connection.resume_writing()
+    assert (len(edge.requests), transport.reading) == (2, True)
+
+
 async def test_early_bytes_beyond_the_bound_do_not_stall_an_upgrade() -> None:
     edge = FakeEdge()
     connection, transport = connect(edge)

@@ -1,5 +1,7 @@
 """Limits of a route: its annotations before the defaults, nonsense before neither."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeops.control.public.annotations import read_limits
@@ -91,3 +93,25 @@ def test_below_the_ceiling_an_annotation_counts() -> None:
     limits = read_limits(route("a.example.com", annotations=asked), DEFAULTS, CEILINGS)
     assert (limits.max_body, limits.rate, limits.response_timeout) == (1 << 20, 10.0, 600.0)
     assert limits.warnings == ()
+
+
+@pytest.mark.parametrize("text", ["0.4", "0.001"])
+def test_a_slow_rate_has_a_small_burst_below_the_ceiling_too(text: str) -> None:
+    limits = read_limits(
+        route("a.example.com", annotations={"rate-limit": text}), DEFAULTS, CEILINGS
+    )
+    assert (limits.rate, limits.burst, limits.warnings) == (float(text), 1, ())
+
+
+def test_a_ceiling_below_one_request_in_two_seconds_holds_for_the_burst_too() -> None:
+    asked = {"rate-limit": "5", "rate-limit-burst": "1000000"}
+    limits = read_limits(
+        route("a.example.com", annotations=asked), DEFAULTS, replace(CEILINGS, rate=0.4)
+    )
+    assert (limits.rate, limits.burst, len(limits.warnings)) == (0.4, 1, 2)
+
+
+def test_no_burst_at_all_is_one_request_and_not_any_number() -> None:
+    asked = {"rate-limit": "5", "rate-limit-burst": "0"}
+    for ceilings in (NONE, CEILINGS):
+        assert read_limits(route("a.example.com", annotations=asked), DEFAULTS, ceilings).burst == 1

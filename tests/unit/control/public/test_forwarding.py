@@ -10,6 +10,7 @@ from pipeops.control.public.forwarding import (
     client_scheme,
     forwarded_lines,
     is_trusted,
+    limited_address,
 )
 from pipeops.http1.head import HeaderBlock, read_block
 
@@ -103,3 +104,12 @@ def test_proxies_are_trusted_by_address() -> None:
     assert is_trusted("2001:db8::5", networks)
     assert not is_trusted("11.0.0.1", networks)
     assert not is_trusted("-", networks)
+
+
+def test_an_ipv6_client_is_limited_by_its_network_of_which_it_has_all_addresses() -> None:
+    assert limited_address("2001:db8:1:2:3:4:5:6") == limited_address("2001:db8:1:2::1")
+    assert limited_address("2001:db8:1:2::1") != limited_address("2001:db8:1:3::1")
+    assert limited_address("::ffff:192.0.2.1") == limited_address("192.0.2.1") == "192.0.2.1"
+    assert limited_address("fe80::1%eth0") == limited_address("fe80::2%eth0")
+    for other in ("-", "a:b", ""):
+        assert limited_address(other) == other

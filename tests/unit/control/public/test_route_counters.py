@@ -19,3 +19,12 @@ def test_addresses_are_bounded(monkeypatch) -> None:  # type: ignore[no-untyped-
     for number in range(50):
         counters.admit(f"10.0.0.{number}", 0.0, rate=1.0, burst=1)
     assert len(counters._buckets) == 5
+
+
+def test_addresses_that_have_all_they_may_have_are_forgotten() -> None:
+    counters = RouteCounters()
+    for number in range(1000):
+        counters.admit(f"10.0.{number // 250}.{number % 250}", 0.0, rate=1.0, burst=10)
+    for number in range(1000):
+        counters.admit("192.0.2.1", 20.0 + number, rate=1.0, burst=10)
+    assert len(counters._buckets) == 1

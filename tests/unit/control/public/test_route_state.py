@@ -58,6 +58,31 @@ def test_routes_are_bounded(monkeypatch) -> None:  # type: ignore[no-untyped-def
     assert len(states) == 5
 
 
+def test_a_route_that_is_asked_for_keeps_what_was_counted_while_others_go(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(module, "MAX_ROUTES", 2)
+    states = RouteStates(PublicSettings(routes=RouteDefaults(rate=1.0, burst=1)))
+    busy, idle = route("a.example.com"), route("b.example.com")
+    assert states.of(busy).admit("1.1.1.1", 0.0) == 0
+    states.of(idle)
+    states.of(busy)
+    states.of(route("c.example.com"))
+    assert states.counters(idle) is None
+    assert states.of(busy).admit("1.1.1.1", 0.0) > 0
+
+
+def test_a_route_with_requests_under_way_keeps_its_counters_before_others(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(module, "MAX_ROUTES", 3)
+    states = RouteStates(PublicSettings())
+    busy = route("busy.example.com")
+    states.of(busy).counters.active = 1
+    for number in range(50):
+        states.of(route(f"h{number}.example.com"))
+    assert states.of(busy).counters.active == 1, "whoever asks for many routes lifts no limit"
+    for number in range(50):
+        states.of(route(f"b{number}.example.com")).counters.active = 1
+    assert len(states) == 3
+
+
 def test_only_direct_routes_are_redirected_to_their_load_balancer() -> None:
     plain = RouteStates(PublicSettings())
     redirecting = RouteStates(PublicSettings(direct_redirect=True))

@@ -288,3 +288,49 @@ def test_s12_a_host_that_another_cluster_got_is_no_longer_answered_by_the_first(
     bench.router.sweep(1.0)
     bench.router.sweep(1.0 + WITHDRAWN_TIME)
     assert bench.client.ended.startswith("404: ")
+
+
+@pytest.mark.parametrize("first", ["", "*.example.com"])
+def test_s12_what_began_before_its_host_was_named_ends_when_another_cluster_names_it(
+    first: str,
+) -> None:
+    bench = Bench(route(first))
+    bench.ask()
+    bench.table.put(route("app.example.com", cluster="another"))
+    bench.router.sweep(1.0)
+    assert bench.client.ended == ""
+    bench.router.sweep(1.0 + WITHDRAWN_TIME)
+    assert bench.client.ended == "404: the route was withdrawn"
+
+
+@pytest.mark.parametrize("first", ["", "*.example.com"])
+def test_what_began_before_its_host_was_named_goes_on_within_the_cluster(first: str) -> None:
+    bench = Bench(route(first))
+    bench.ask()
+    bench.table.put(route("app.example.com", "/other"))
+    bench.table.put(route("else.example.com", cluster="another"))
+    bench.router.sweep(1.0)
+    bench.router.sweep(1.0 + WITHDRAWN_TIME)
+    assert bench.client.ended == ""
+
+
+def test_no_route_without_a_host_proves_to_an_acme_server_whose_a_host_is() -> None:
+    """A host may lead to the gateway before it is its owner's here: nobody else shall have a certificate for it."""
+    bench = Bench(route("", service="any"), route("app.example.com", service="named"))
+    challenge = "/.well-known/acme-challenge/token"
+    assert bench.ask(challenge, "unnamed.example.com").trouble is Trouble.NO_HOST
+    assert bench.client.ended.startswith("404: ")
+    bench.client.ended = ""
+    bench.ask(challenge)
+    bench.ask("/", "unnamed.example.com")
+    assert bench.services == ["named", "any"]
+
+
+def test_s30_a_client_with_a_network_of_its_own_has_one_rate() -> None:
+    limited = PublicSettings(routes=RouteDefaults(rate=1.0, burst=1))
+    bench = Bench(route("app.example.com"), settings=limited)
+    for peer in ("2001:db8::1", "2001:db8::2"):
+        bench.client.peer, bench.client.memo = peer, None
+        bench.ask()
+    assert bench.client.ended.startswith("429: ")
+    assert len(bench.opened) == 1

@@ -89,3 +89,14 @@ def test_no_name_leads_to_itself(route):
     [record] = records_of({"app.example.com": [route()]}, PublicDns(("app.example.com",)))
     assert (record.type, record.mode) == (None, RoutingMode.TUNNEL)
     assert "its owner" in record.reason
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [".:443", "a..b:443", "-:443", "-a.example.net:443", f"{'a' * 64}.example.net:443", "999.1.1.1:443", "1.2.3:443", "[:.:]:443", "[1:2]:443"],
+)  # fmt: skip
+def test_what_is_neither_an_address_nor_a_name_stands_in_no_record(route, endpoint):
+    """A server refuses a whole zone for one line that it cannot read: the other tenants' records with it."""
+    [record] = records_of({"app.example.com": [direct(route, endpoint)]}, PublicDns(("g.example.net",)))  # fmt: skip
+    assert (record.value, record.mode) == ("g.example.net", RoutingMode.TUNNEL)
+    assert "neither" in record.reason

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -41,6 +42,8 @@ MAX_HELD = (
 MAX_UNREAD = 4 * 1024 * 1024  # bytes a client leaves unread while it makes us write more
 # Seconds without a byte taken of an answer that is complete: its exchange is over, and with it every other deadline.
 UNREAD_TIMEOUT = 120.0
+# And of any answer, while the whole process keeps too much and refuses everybody else.
+PRESSED_TIMEOUT = 10.0
 BATCH = 64 * 1024  # bytes of frames written to the socket together
 QUANTUM = 16 * 1024  # bytes of one stream before the next one has its turn
 
@@ -266,7 +269,9 @@ class Http2Connection(asyncio.BufferedProtocol):
         if self._credit < CREDIT_STEP or self._transport is None or held >= MAX_HELD:
             return
         if not held or not self.waiting.exceeded:
-            self._h2.increment_flow_control_window(self._credit)
+            # After a GOAWAY h2 lets nothing be sent. Our callers are ends of streams, the tunnel and the sweep: they go on.
+            with suppress(H2Error):
+                self._h2.increment_flow_control_window(self._credit)
             self._credit = 0
             self._flush_later()
 
@@ -351,8 +356,11 @@ class Http2Connection(asyncio.BufferedProtocol):
 
     def drop_unread(self, now: float) -> None:
         """End streams whose clients keep their windows closed (CVE-2019-9517): what waits for them is memory of ours."""
+        pressed = self.waiting.exceeded
+        longest = PRESSED_TIMEOUT if pressed else UNREAD_TIMEOUT
         for stream in list(self._streams.values()):
-            if stream.ended and now - stream.moved > UNREAD_TIMEOUT:
+            waits = stream.ended or (pressed and stream.outbox)
+            if waits and now - stream.moved > longest:
                 stream.on_client_gone()
                 self.reset(stream, CANCEL)
 

@@ -18,6 +18,8 @@ HIGH_WATER = (
     64 * 1024
 )  # bytes of an answer that wait for the client's window before its tunnel stream is stalled
 
+PROGRESS = 4096  # bytes; who takes less in all the time that it has does not read
+
 # RFC 9113 section 7
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED, CANCEL = 0, 1, 2, 7, 8
 
@@ -56,13 +58,13 @@ class Http2Stream:
         outbox: bytes of the answer that wait for a window.
         ended: the answer is complete; its end follows the outbox.
         end_sent: so did END_STREAM.
-        moved: when the client took a part of a complete answer last, in seconds of the loop's clock.
+        moved: when the client last took as much as `PROGRESS`, or all there was, or had nothing to take before; in seconds of the loop's clock.
         received_end: the request was read to its end.
         over: nothing is sent or taken any more.
     """
 
     __slots__ = (
-        "_answer", "_body_left", "_body_paused", "_counted", "_exchange", "_held", "_held_end", "_stalled", "_status", "credit", "end_sent", "ended", "id", "moved", "mux", "outbox",
+        "_answer", "_body_left", "_body_paused", "_counted", "_exchange", "_held", "_held_end", "_left", "_stalled", "_status", "credit", "end_sent", "ended", "id", "moved", "mux", "outbox",
         "over", "received_end", "request", "sent",
     )  # fmt: skip
 
@@ -83,6 +85,7 @@ class Http2Stream:
         self.sent = self.credit = 0
         # Of the outbox, in the process's budget. What comes while we are stalled is in it by the exchange's own count.
         self._counted = 0
+        self._left = 0  # of the outbox, when the client moved last
         self.moved = 0.0
 
     # -- PublicClient ------------------------------------------------------------------------
@@ -167,10 +170,16 @@ class Http2Stream:
         if self.over:
             return True
         if data:
+            if not self.outbox:
+                self.moved = self.mux.edge.now()
             self.outbox += data
+            self._left += len(data)
             self.mux.pump_later(self)
         size = len(self.outbox)
-        self._stalled = size >= HIGH_WATER or (size > 0 and self.mux.waiting.exceeded)
+        # A way that was told to wait waits for `on_client_writable`, whatever the budget says by now.
+        self._stalled = (
+            self._stalled or size >= HIGH_WATER or (size > 0 and self.mux.waiting.exceeded)
+        )
         if not self._stalled:
             self._count(size)
         return not self._stalled
@@ -284,9 +293,10 @@ class Http2Stream:
 
     def on_sent(self) -> None:
         """The client's window took what waited."""
-        if self.ended:
-            self.moved = self.mux.edge.now()
         size = len(self.outbox)
+        if not size or self._left - size >= PROGRESS:
+            self._left = size
+            self.moved = self.mux.edge.now()
         if not self._stalled or self.ended:
             self._count(size)
         elif size < HIGH_WATER // 2 and not (size and self.mux.waiting.exceeded):

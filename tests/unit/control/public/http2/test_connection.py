@@ -308,8 +308,8 @@ async def test_s30_a_complete_answer_that_nobody_takes_is_dropped(bench: Bench) 
     answering.finish()
     await bench.exchange()
     bench.time = 100.0
-    bench.h2.increment_flow_control_window(1000)
-    bench.h2.increment_flow_control_window(1000, stream)
+    bench.h2.increment_flow_control_window(5000)
+    bench.h2.increment_flow_control_window(5000, stream)
     await bench.exchange()
     bench.time = 100.0 + module.UNREAD_TIMEOUT
     bench.connection.drop_unread(bench.time)
@@ -321,6 +321,31 @@ async def test_s30_a_complete_answer_that_nobody_takes_is_dropped(bench: Bench) 
     assert bench.answers[stream].reset == 8
     assert not answering.outbox
     assert bench.connection.idle
+
+
+async def test_s30_while_too_much_is_kept_those_who_take_nothing_go_first(bench: Bench) -> None:
+    """Some dozen connections are enough for that: the answer is not to refuse everybody else for minutes."""
+    bench.reads = False
+    idle, slow, waits = (bench.request(f"/{number}") for number in range(3))
+    await bench.exchange()
+    bench.h2.increment_flow_control_window(1 << 20)
+    for answering in bench.streams[:2]:
+        answering.begin(b"HTTP/1.1 200 OK\r\n\r\n", Framing.CLOSE, 200, reusable=True)
+        answering.write(b"x" * 120_000)
+    bench.streams[2].begin(b"HTTP/1.1 200 OK\r\n\r\n", Framing.CLOSE, 200, reusable=True)
+    await bench.exchange()
+    bench.time = module.PRESSED_TIMEOUT
+    bench.h2.increment_flow_control_window(5000, slow)
+    await bench.exchange()
+    bench.time += 1
+    bench.connection.drop_unread(bench.time)
+    await bench.exchange()
+    assert [bench.answers[one].reset for one in (idle, slow, waits)] == [None] * 3
+    bench.waiting.taken += bench.waiting.limit + 1
+    bench.connection.drop_unread(bench.time)
+    await bench.exchange()
+    assert [bench.answers[one].reset for one in (idle, slow, waits)] == [8, None, None]
+    assert [way.gone for way in bench.ways] == [1, 0, 0]
 
 
 async def test_a_lost_connection_is_told_to_every_way(bench: Bench) -> None:
@@ -385,3 +410,73 @@ async def test_a_connection_that_keeps_something_gets_no_window_while_the_proces
     assert bench.h2.outbound_flow_control_window > before - 16_000
     bench.connection.abort("over")
     assert bench.waiting.taken == 0
+
+
+async def unread_answers(bench: Bench, count: int) -> None:
+    """Complete answers that wait for windows that the client does not open."""
+    for number in range(count):
+        bench.request(f"/{number}", "app.example.com", "POST", end=False)
+    await bench.exchange()
+    bench.reads = False
+    bench.h2.increment_flow_control_window(1 << 20)
+    for stream in bench.streams:
+        stream.begin(b"HTTP/1.1 200 OK\r\n\r\n", Framing.CLOSE, 200, reusable=True)
+        stream.write(b"x" * 65_500)
+        stream.write(b"x" * 60_000)
+        stream.finish()
+    await bench.exchange()
+    assert bench.waiting.taken > 0
+
+
+def upload(bench: Bench, size: int) -> bytes:
+    """Frames of a body."""
+    frame = min(size, 16_384)
+    for _ in range(size // frame):
+        bench.h2.send_data(1, b"x" * frame)
+    return bytes(bench.h2.data_to_send())
+
+
+async def test_a_goaway_between_the_frames_gives_back_all_that_was_counted(bench: Bench) -> None:
+    await unread_answers(bench, 3)
+    feed(bench.connection, upload(bench, 49_152))
+    data = upload(bench, 16_384)
+    bench.h2.close_connection()  # h2 knows of it before the first frame in front of it is an event
+    feed(bench.connection, data + bench.h2.data_to_send())
+    await turns(2)
+    bench.connection.connection_lost(None)
+    assert bench.waiting.taken == 0
+    assert [way.gone for way in bench.ways] == [0, 0, 0], "they were complete"
+
+
+async def test_a_window_that_was_kept_closed_stays_so_after_a_goaway(bench: Bench) -> None:
+    first, second = (
+        bench.request("/", "app.example.com", "POST", end=False),
+        bench.request("/", "app.example.com", "POST", end=False),
+    )
+    await bench.exchange()
+    bench.streams[0].pause_body()
+    bench.h2.send_data(first, b"x")
+    feed(bench.connection, bench.h2.data_to_send())
+    bench.waiting.taken += bench.waiting.limit  # others keep too much
+    for _ in range(5):
+        bench.h2.send_data(second, b"x" * 16_000)
+    bench.h2.close_connection()
+    feed(bench.connection, bench.h2.data_to_send())
+    bench.waiting.taken -= bench.waiting.limit
+    bench.connection.open_window()  # called by the listener's sweep, which is for all connections
+    bench.streams[0].resume_body()  # by the tunnel: what it raises would end the agent's session
+    bench.connection.connection_lost(None)
+    assert ([way.gone for way in bench.ways], bench.waiting.taken) == ([1, 1], 0)
+
+
+async def test_a_broken_protocol_gives_back_all_that_was_counted(bench: Bench) -> None:
+    for number in range(3):
+        bench.request(f"/{number}", "app.example.com", "POST", end=False)
+    await bench.exchange()
+    for stream in bench.streams:
+        stream.pause_body()
+    feed(bench.connection, upload(bench, 81_920))
+    bench.connection._credit = 81_920  # as after MAX_HELD bytes
+    feed(bench.connection, b"\0\0\4\x08\0\0\0\0\0\0\0\0\0")  # a WINDOW_UPDATE of nothing
+    assert (bench.socket.closed, bench.waiting.taken) == (True, 0)
+    assert [way.gone for way in bench.ways] == [1, 1, 1]

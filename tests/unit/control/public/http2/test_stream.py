@@ -7,7 +7,7 @@ from typing import Any
 from pipeops.control.edge.access_log import AccessLog
 from pipeops.control.edge.exchange import ClientRequest
 from pipeops.control.public.failures import public_failure
-from pipeops.control.public.http2.stream import HIGH_WATER, INTERNAL_ERROR, Http2Stream
+from pipeops.control.public.http2.stream import HIGH_WATER, INTERNAL_ERROR, PROGRESS, Http2Stream
 from pipeops.http1.head import read_block
 from pipeops.protocol.exchange.native import Framing
 from pipeops.protocol.exchange.status import Hop
@@ -230,3 +230,37 @@ def test_beyond_the_budget_what_its_service_takes_goes_on() -> None:
     mux.waiting.taken = mux.waiting.limit + 1
     stream.on_data(b"abc", last=True)
     assert (way.body, mux.fields) == (b"abc", [])
+
+
+def test_a_stalled_way_goes_on_even_if_the_budget_changed_meanwhile() -> None:
+    mux, stream, way = made()
+    stream.begin(HEAD, Framing.CLOSE, 200, reusable=True)
+    mux.waiting.taken = mux.waiting.limit + 1
+    assert not stream.write(b"x" * 1000)
+    mux.waiting.taken = 0
+    assert not stream.write(b"x" * 1000), "the way waits to be told, and was not"
+    stream.outbox.clear()
+    stream.on_sent()
+    assert way.writable == 1
+    assert stream.write(b"x")
+
+
+def test_a_client_moves_by_as_much_as_is_worth_keeping_an_answer_for() -> None:
+    mux, stream, _ = made()
+    time = 0.0
+    mux.edge.now = lambda: time
+    stream.begin(HEAD, Framing.CLOSE, 200, reusable=True)
+    time = 5.0
+    stream.write(b"x" * (PROGRESS + 100))
+    assert stream.moved == 5.0, "until now there was nothing to take"
+    time = 9.0
+    del stream.outbox[: PROGRESS - 1]
+    stream.on_sent()
+    assert stream.moved == 5.0
+    del stream.outbox[:1]
+    stream.on_sent()
+    assert stream.moved == 9.0
+    time = 12.0
+    stream.outbox.clear()
+    stream.on_sent()
+    assert stream.moved == 12.0, "it took all there was"
