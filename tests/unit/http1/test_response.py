@@ -111,10 +111,12 @@ NOT_PLAIN = [
 ]
 
 
-def slow(data: bytes, end: int) -> tuple[int, int, bytes] | None:
+def slow(
+    data: bytes, end: int, *, close: bool = False, upgrade: bool = False
+) -> tuple[int, int, bytes] | None:
     """What `plain_answer` is short for, by way of `parse_response_head`."""
     head = parse_response_head(
-        data[:end], to_head_request=False, close_delimited=False, upgrade=False
+        data[:end], to_head_request=False, close_delimited=close, upgrade=upgrade
     )
     if head.framing is not Framing.LENGTH or head.length != len(data) - end or not head.keep_alive:
         return None
@@ -189,4 +191,5 @@ def test_wherever_the_quick_way_answers_the_slow_one_agrees(
     quick = plain_answer(head + body, len(head))
     event("quick" if quick else "slow")
     if quick is not None:
-        assert quick == slow(head + body, len(head))
+        for close, upgrade in ((False, False), (True, False), (False, True)):
+            assert quick == slow(head + body, len(head), close=close, upgrade=upgrade)
