@@ -78,9 +78,7 @@ class Refusal:
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
-    def start(
-        self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
-    ) -> None:
+    def start(self, failure: StreamFailure, head: StreamHead, body: memoryview, fin: bool) -> None:  # noqa: FBT001 - StreamHandler's signature
         """StreamHandler: 403; what came of a body is thrown away."""
         if len(body):
             failure.stream.consumed(len(body))

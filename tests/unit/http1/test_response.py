@@ -1,6 +1,10 @@
 """Response heads: where the body ends, and which fields are the hop's own."""
 
+from collections.abc import Sequence
+
 import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 
 from pipeops.http1.framing import FramingError
 from pipeops.http1.response import ResponseHead, parse_response_head, plain_answer
@@ -107,12 +111,85 @@ NOT_PLAIN = [
 ]
 
 
-@pytest.mark.parametrize("data", PLAIN)
-def test_a_plain_answer_reads_as_the_slow_way_reads_it(data: bytes) -> None:
-    slow = parse_response_head(data, to_head_request=False, close_delimited=False, upgrade=False)
-    assert plain_answer(data) == slow
+def slow(
+    data: bytes, end: int, *, close: bool = False, upgrade: bool = False
+) -> tuple[int, int, bytes] | None:
+    """What `plain_answer` is short for, by way of `parse_response_head`."""
+    head = parse_response_head(
+        data[:end], to_head_request=False, close_delimited=close, upgrade=upgrade
+    )
+    if head.framing is not Framing.LENGTH or head.length != len(data) - end or not head.keep_alive:
+        return None
+    return head.status, len(head.head), head.head + data[end:]
 
 
-@pytest.mark.parametrize("data", NOT_PLAIN)
-def test_whatever_else_matters_is_left_to_the_slow_way(data: bytes) -> None:
-    assert plain_answer(data) is None
+@pytest.mark.parametrize("head", PLAIN)
+def test_a_plain_answer_reads_as_the_slow_way_reads_it(head: bytes) -> None:
+    data = (
+        head
+        + b"x"
+        * parse_response_head(
+            head, to_head_request=False, close_delimited=False, upgrade=False
+        ).length
+    )
+    quick = plain_answer(data, len(head))
+    assert quick is not None
+    assert quick == slow(data, len(head))
+
+
+@pytest.mark.parametrize("head", NOT_PLAIN)
+def test_whatever_else_matters_is_left_to_the_slow_way(head: bytes) -> None:
+    for size in range(4):
+        assert plain_answer(head + b"x" * size, len(head)) is None
+
+
+def test_an_answer_that_goes_on_or_is_too_long_is_left_to_the_slow_way() -> None:
+    for size in (0, 11, 13, 120):
+        assert plain_answer(PLAIN[0] + b"x" * size, len(PLAIN[0])) is None
+
+
+def test_a_body_may_look_like_a_head() -> None:
+    body = b"\r\nContent-Length: 39\r\nConnection: close\r\n"
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    assert plain_answer(head + body, len(head)) == (200, len(head), head + body)
+
+
+NAMES = [
+    "Content-Length", "content-length", "CONTENT-LENGTH", "Content-Length ", "Content-Type", "Connection",
+    "connection", "CONNECTION", "Connection\t", "Transfer-Encoding", "tRANSFER-ENCODING", "TE", "Trailer", "trailer",
+    "Keep-Alive", "keep-alive", "Proxy-Connection", "Upgrade", "upgrade", "Cache-Control", "Date", "X", " X", "\tX", "K",
+]  # fmt: skip
+VALUES = ["2", "3", "2 ", "02", "+2", "2, 2", "keep-alive", "Keep-Alive", "close", "chunked", "h2c", "", "x\rConnection: close", "x\nTE: y"]  # fmt: skip
+STARTS = ["200 OK", "200 ok", "200", "404 Not Found", "204 No Content", "304 Not Modified", "500 Internal Server Error", "100 Continue", "101 Switching Protocols"]  # fmt: skip
+HARMLESS = [("Date", "x"), ("ETag", "y"), ("content-type", "a/b"), ("Connection", "keep-alive")]
+FIELDS = st.one_of(
+    st.sampled_from(HARMLESS), st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES))
+)
+
+
+@settings(max_examples=1000)
+@given(
+    st.sampled_from(
+        ["HTTP/1.1 200 OK", "HTTP/1.0 200 OK", *(f"HTTP/1.1 {line}" for line in STARTS)]
+    ),
+    st.lists(st.sampled_from(HARMLESS), max_size=2),
+    st.sampled_from(["Content-Length", "content-length"]),
+    st.lists(FIELDS, max_size=2),
+    st.sampled_from([": ", ": ", ": ", ":"]),
+    st.sampled_from([b"xy", b"\r\n", b"", b"xyz"]),
+)
+def test_wherever_the_quick_way_answers_the_slow_one_agrees(
+    start: str,
+    before: Sequence[tuple[str, str]],
+    name: str,
+    after: Sequence[tuple[str, str]],
+    colon: str,
+    body: bytes,
+) -> None:
+    fields = [*before, (name, "2"), *after]
+    head = "\r\n".join([start, *(name + colon + value for name, value in fields), "", ""]).encode()
+    quick = plain_answer(head + body, len(head))
+    event("quick" if quick else "slow")
+    if quick is not None:
+        for close, upgrade in ((False, False), (True, False), (False, True)):
+            assert quick == slow(head + body, len(head), close=close, upgrade=upgrade)

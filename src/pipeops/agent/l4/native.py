@@ -21,9 +21,7 @@ class NativeConnections:
         self._resolver = resolver
         self._forwards = forwards
 
-    def start(
-        self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
-    ) -> None:
+    def start(self, failure: StreamFailure, head: StreamHead, body: memoryview, fin: bool) -> None:  # noqa: FBT001 - StreamHandler's signature
         """StreamHandler: connect."""
         failure.head_sent = True  # a Status would be taken for the target's bytes
         target = head.target.decode("utf-8", "replace")

@@ -16,9 +16,7 @@ from pipeops.protocol.mux.stream import Stream
 class StreamHandler(Protocol):
     """Serves streams of one kind."""
 
-    def start(
-        self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
-    ) -> None:
+    def start(self, failure: StreamFailure, head: StreamHead, body: memoryview, fin: bool) -> None:  # noqa: FBT001 - once per request: a keyword would cost
         """Take over `failure.stream`: set its sink, return credit for `body`."""
 
 
@@ -39,6 +37,7 @@ class StreamAcceptor:
 
     Attributes:
         accepted: how many there were.
+        handlers: who serves streams of a kind.
         in_use: set when the first one comes.
     """
 
@@ -48,7 +47,7 @@ class StreamAcceptor:
         report: Report,
         version1: "Version1 | None" = None,
     ) -> None:
-        self._handlers = handlers
+        self.handlers = handlers
         self._version1 = version1
         self._report = report
         self.accepted = 0
@@ -59,7 +58,7 @@ class StreamAcceptor:
         if not self.accepted:
             self.in_use.set()
         self.accepted += 1
-        return OpeningSink(self, stream, announce)
+        return OpeningSink(self, stream, announce, self._report)
 
     def accept_version1(self, stream: Stream, announce: Announce) -> StreamSink:
         """A sink for a stream of a control plane that knows the version-1 header only."""
@@ -67,64 +66,58 @@ class StreamAcceptor:
             return self._version1.accept(stream)
         return self.accept(stream, announce)
 
-    def opened(
-        self,
-        stream: Stream,
-        announce: Announce,
-        head: StreamHead,
-        body: memoryview,
-        total: int,
-        fin: bool,  # noqa: FBT001 - once per request: a keyword would cost
+
+class OpeningSink(StreamFailure):
+    """Collects the head of a stream; usually it comes in one piece.
+
+    It goes on as the StreamFailure of what was opened: every request needs both, and neither needs much.
+    """
+
+    __slots__ = ("_acceptor", "_received")
+
+    def __init__(
+        self, acceptor: StreamAcceptor, stream: Stream, announce: Announce, report: Report
     ) -> None:
-        """The head, `total` bytes long, is complete; `body` followed it."""
-        failure = StreamFailure(
-            stream,
-            hexlify(head.request_id),
-            announce,
-            self._report,
-            to_head_request=head.http_head.startswith(b"HEAD "),
-        )
-        if not fin:  # else no more can come, so nobody waits for credit
-            stream.consumed(total)
-        handler = self._handlers.get(head.kind)
-        if handler is None:
-            failure.fail(
-                501,
-                f"this agent does not serve {head.kind.name.lower().replace('_', ' ')} streams",
-                Hop.AGENT,
-            )
-            return
-        handler.start(failure, head, body, fin=fin)
-
-
-class OpeningSink:
-    """Collects the head of a stream; usually it comes in one piece."""
-
-    __slots__ = ("_acceptor", "_announce", "_received", "_stream")
-
-    def __init__(self, acceptor: StreamAcceptor, stream: Stream, announce: Announce) -> None:
-        self._acceptor = acceptor
-        self._stream = stream
+        # What StreamFailure sets, written out: once per request.
+        self.stream = stream
+        self.request_id = b""
+        self.head_sent = False
+        self.to_head_request = False
         self._announce = announce
+        self._report = report
+        self._acceptor = acceptor
         self._received = b""
 
     def on_data(self, data: memoryview, fin: bool) -> None:  # noqa: FBT001 - StreamSink's signature
         """StreamSink: part of the head, perhaps more."""
-        received = self._received + bytes(data) if self._received else bytes(data)
+        received = data.tobytes()
+        if self._received:
+            received = self._received + received
         try:
             found = read_head(received)
             if found is None and fin:
                 raise RemoteProtocolError("the stream ended within its head")
         except RemoteProtocolError as error:
-            self._announce(self._stream.id, "protocol", Hop.AGENT, str(error))
-            self._stream.reset()
+            self._announce(self.stream.id, "protocol", Hop.AGENT, str(error))
+            self.stream.reset()
             return
         if found is None:
             self._received = received
             return
         head, total = found
+        self._received = b""
+        self.request_id = hexlify(head.request_id)
+        if head.http_head[:5] == b"HEAD ":
+            self.to_head_request = True
+        if not fin:  # else no more can come, so nobody waits for credit
+            self.stream.consumed(total)
+        handler = self._acceptor.handlers.get(head.kind)
+        if handler is None:
+            kind = head.kind.name.lower().replace("_", " ")
+            self.fail(501, f"this agent does not serve {kind} streams", Hop.AGENT)
+            return
         body = memoryview(received)[total:] if len(received) > total else _NOTHING
-        self._acceptor.opened(self._stream, self._announce, head, body, total, fin)
+        handler.start(self, head, body, fin)
 
     def on_reset(self) -> None:
         """StreamSink: nothing was started."""

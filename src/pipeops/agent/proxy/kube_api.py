@@ -30,6 +30,7 @@ _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 # Segments that a server behind a base path would climb out of it with.
 _CLIMBS = re.compile(rb"(?i)/(?:\.|%2e){1,2}(?:[/;]|%2f|%5c|\\|$)")
 _LINE = re.compile(rb"([A-Z]{1,32}) (/[\x21-\x7e]*) HTTP/1\.1\r\n")
+_VERSION_BYTES = len(b" HTTP/1.1\r\n")
 _WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS"))
 _UPGRADE = int(HeadFlag.UPGRADE)
 _CLOSE_DELIMITED = int(HeadFlag.CLOSE_DELIMITED)
@@ -149,9 +150,7 @@ class KubeApiProxy:
         self._base_path = base_path.rstrip(b"/")
         self._rendered: dict[tuple[bytes, bytes], RenderedHead] = {}
 
-    def start(
-        self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
-    ) -> None:
+    def start(self, failure: StreamFailure, head: StreamHead, body: memoryview, fin: bool) -> None:  # noqa: FBT001 - once per request: a keyword would cost
         """Begin a request on `failure.stream`; `body` is what of its body came with the head."""
         if self.credentials.needs_refresh(self._now()):
             held = HeldRequest(failure, head, bytes(body), fin=fin)
@@ -161,7 +160,7 @@ class KubeApiProxy:
             except TooManyTasksError:
                 failure.fail(503, "the agent is renewing its credential, try again", Hop.AGENT)
             return
-        self._send(failure, head, body, fin=fin)
+        self._send(failure, head, body, fin)
 
     async def _refresh_and_send(self, held: "HeldRequest") -> None:
         try:
@@ -173,16 +172,11 @@ class KubeApiProxy:
                 )
             return
         if not held.cancelled:
-            self._send(held.failure, held.head, memoryview(held.body()), fin=held.fin)
+            self._send(held.failure, held.head, memoryview(held.body()), held.fin)
 
-    def _send(
-        self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
-    ) -> None:
-        stream = failure.stream
+    def _send(self, failure: StreamFailure, head: StreamHead, body: memoryview, fin: bool) -> None:  # noqa: FBT001 - once per request: a keyword would cost
         try:
-            method, target, rendered = self._read(head)
-            if self._policy is not None:
-                self._policy.check(method, target, head.principal)
+            method, front, rendered = self._read(head)
         except (IdentityRefused, PolicyRefused) as refusal:
             failure.fail(403, str(refusal), Hop.AGENT)
             return
@@ -190,23 +184,15 @@ class KubeApiProxy:
             failure.fail(400, f"the agent cannot use this request: {error}", Hop.AGENT)
             return
         length = head.body_length
-        chunked = length == UNKNOWN_LENGTH
-        exchange = KubeExchange(
-            self, failure, head.flags, method == b"HEAD", -1 if chunked else length
-        )
-        framing = b""
-        if length or method not in _WITHOUT_BODY:
-            framing = (
-                b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % length
-            )
-        request = b"%b %b%b%b%b\r\n%b\r\n" % (
-            method,
-            self._base_path,
-            target,
-            rendered.lines,
-            failure.request_id,
-            framing,
-        )
+        exchange = KubeExchange(self, failure, head.flags, method == b"HEAD", length)
+        if not length and method in _WITHOUT_BODY:
+            framing = b"\r\n\r\n"
+        elif length == UNKNOWN_LENGTH:
+            exchange.body_left = -1
+            framing = b"\r\nTransfer-Encoding: chunked\r\n\r\n"
+        else:
+            framing = b"\r\nContent-Length: %d\r\n\r\n" % length
+        request = b"".join((front, rendered.lines, failure.request_id, framing))
         size = len(body)
         if not length and not size:
             if rendered.upgrade:
@@ -216,29 +202,46 @@ class KubeApiProxy:
             if method in _REPEATABLE:
                 exchange.replay = request
         elif size or fin:
-            if not chunked:
-                exchange.body_left = left = length - size
+            left = exchange.body_left
+            if left >= 0:
+                exchange.body_left = left = left - size
                 if left < 0 or (fin and left):
                     failure.fail(400, "the request body is not as long as declared", Hop.AGENT)
                     return
-            request += frame_body(body, last=fin, chunked=chunked)
-            stream.consumed(size)
-        self.pool.send(exchange, request)
+            request += frame_body(body, last=fin, chunked=left < 0)
+            failure.stream.consumed(size)
+        pool = self.pool
+        if not pool.reuse(exchange, request):
+            pool.dial(exchange, request)
 
     def _read(self, head: StreamHead) -> tuple[bytes, bytes, RenderedHead]:
-        match = _LINE.match(head.http_head)
+        """Method, the request line up to its target, and the rest.
+
+        Raises:
+            IdentityRefused, PolicyRefused: it is not for this user.
+            HeadError, RemoteProtocolError, ValueError: it cannot be read.
+        """
+        http_head = head.http_head
+        match = _LINE.match(http_head)
         if match is None:
             raise HeadError(400, "malformed request line")
-        block = head.http_head[match.end() :]
-        rendered = self._rendered.get((block, head.principal))
+        cut = match.end()
+        block, principal = http_head[cut:], head.principal
+        rendered = self._rendered.get((block, principal))
         if rendered is None or rendered.generation != self.credentials.generation:
-            rendered = self._render(block, head.principal)
+            rendered = self._render(block, principal)
         if (head.flags & _UPGRADE != 0) is not rendered.upgrade:
             raise HeadError(400, "an upgrade must be named in head and header")
-        method, target = match.groups()
-        if self._base_path and _CLIMBS.search(target.partition(b"?")[0]):
-            raise HeadError(400, "paths with . or .. segments are refused")
-        return method, target, rendered
+        method: bytes = match[1]
+        front = http_head[: cut - _VERSION_BYTES]
+        if self._base_path:
+            target: bytes = match[2]
+            if _CLIMBS.search(target.partition(b"?")[0]):
+                raise HeadError(400, "paths with . or .. segments are refused")
+            front = b"%b %b%b" % (method, self._base_path, target)
+        if self._policy is not None:
+            self._policy.check(method, match[2], principal)
+        return method, front, rendered
 
     def _render(self, block: bytes, principal: bytes) -> RenderedHead:
         parsed = read_block(block[:-2])

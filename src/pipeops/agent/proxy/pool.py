@@ -107,6 +107,7 @@ class UpstreamPool:
         self.answered: Callable[[int, float], None] = answers.answered if answers else _nobody
         self.read_buffer = read_buffer or ReadBuffer()
         self.now = self._loop.time
+        self._max_idle = self._limits.max_idle
 
     def __len__(self) -> int:
         return len(self._live)
@@ -212,9 +213,10 @@ class UpstreamPool:
 
     def released(self, connection: UpstreamConnection) -> None:
         """A connection has answered and can take another request."""
-        if len(self._idle) < self._limits.max_idle:
+        idle = self._idle
+        if len(idle) < self._max_idle:
             connection.since = self.now()
-            self._idle.append(connection)
+            idle.append(connection)
         else:
             connection.close()
 

@@ -13,7 +13,7 @@ from pipeops.http1.response import (
     plain_answer,
 )
 from pipeops.http1.tls import keep_bytes_before_eof
-from pipeops.protocol.exchange.native import Framing, encode_preface
+from pipeops.protocol.exchange.native import REUSABLE, Framing, encode_preface, pack_preface
 from pipeops.protocol.exchange.status import Hop
 from pipeops.protocol.mux.sink import StreamSink
 
@@ -169,10 +169,16 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 self._transport.abort()
             return
         data = self._pool.read_buffer.view[:nbytes]
-        if self._head is not None:
-            self._on_head(exchange, bytes(data))
-        else:
+        if self._head is None:
             self._on_body(exchange, data, b"")
+            return
+        answer = self._head + data.tobytes() if self._head else data.tobytes()
+        end = answer.find(b"\r\n\r\n") + 4
+        whole = None if end < 4 or exchange.to_head_request else plain_answer(answer, end)
+        if whole is None:
+            self._on_head(exchange, answer, end)
+        else:
+            self._whole_answer(exchange, whole)
 
     def eof_received(self) -> bool:
         """asyncio: the API server sends no more; connection_lost follows."""
@@ -262,10 +268,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     # -- answers ---------------------------------------------------------------------------
 
-    def _on_head(self, exchange: Exchange, data: bytes) -> None:
-        if self._head:
-            data = self._head + data
-        end = data.find(b"\r\n\r\n") + 4
+    def _on_head(self, exchange: Exchange, data: bytes, end: int) -> None:
+        """A head that ends at `end`, which is below 4 if it does not end yet."""
         while (
             end >= 4 and data[9:10] == b"1" and data[9:12] != b"101"
         ):  # 100, 103: not for the client
@@ -276,11 +280,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 self._drop(exchange, f"a response head larger than {MAX_RESPONSE_HEAD} bytes")
             self._head = data
             return
-        if not exchange.to_head_request:
-            answer = plain_answer(data[:end])
-            if answer is not None and len(data) - end == answer.length:
-                self._whole_answer(exchange, answer, data, end)
-                return
         try:
             answer = parse_response_head(
                 data[:end],
@@ -293,21 +292,23 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             return
         self._begin_answer(exchange, answer, data, end)
 
-    def _whole_answer(
-        self, exchange: Exchange, answer: ResponseHead, data: bytes, end: int
-    ) -> None:
+    def _whole_answer(self, exchange: Exchange, whole: tuple[int, int, bytes]) -> None:
         """Head and body in one read, as most answers are: the shortest way."""
+        status, size, answer = whole
+        pool, stream = self._pool, exchange.stream
         self._head = None
         self._framing = _LENGTH
         self._keep_alive = True
         exchange.replay = None
-        self._pool.answered(answer.status, self.since)
-        exchange.status(answer.status)
-        head = answer.head
-        preface = encode_preface(_LENGTH, answer.status, len(head), reusable=True)
-        rest = data if head is data else head + data[end:]
-        exchange.stream.send(preface + rest, True)
-        self._done()
+        pool.answered(status, self.since)
+        exchange.status(status)
+        stream.send(pack_preface(_LENGTH, REUSABLE, status, size) + answer, True)
+        if self._paused_reading or self._write_paused or not stream.remote_finished:
+            self._done()
+        elif self._exchange is not None and self._transport is not None:  # as `_done` ends well
+            self._exchange = None
+            self.used = True
+            pool.released(self)
 
     def _begin_answer(
         self, exchange: Exchange, answer: ResponseHead, data: bytes, end: int

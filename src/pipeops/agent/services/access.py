@@ -9,6 +9,7 @@ from pipeops.agent.policy.guard import KUBERNETES, PolicyGuard, PolicyRefused
 from pipeops.agent.policy.rules import Patterns
 from pipeops.agent.targets import NoSystemServices, ServiceTarget, TargetRefused
 
+_API_NAMESPACE, _API_NAME = KUBERNETES
 MAX_REMEMBERED: Final = 1024  # targets and what a list says of them
 
 
@@ -19,17 +20,17 @@ class PublishedServices:
     `replace` is called with all there are, so that what is withdrawn is refused from the next request on.
     """
 
-    _ports: frozenset[ServiceTarget] = field(default_factory=frozenset)
+    ports: frozenset[ServiceTarget] = field(default_factory=frozenset)
 
     def replace(self, ports: Iterable[ServiceTarget]) -> None:
         """Offer these, and no others."""
-        self._ports = frozenset(ports)
+        self.ports = frozenset(ports)
 
     def __contains__(self, target: ServiceTarget) -> bool:
-        return target in self._ports
+        return target in self.ports
 
     def __len__(self) -> int:
-        return len(self._ports)
+        return len(self.ports)
 
 
 class AllowedServices:
@@ -40,14 +41,11 @@ class AllowedServices:
         # A namespace that is spelt out is meant, one that a `*` happens to cover is not.
         spelt = [text for text in listed if "*" not in text.partition("/")[0]]
         self._all = _remembering(Patterns(listed or ["/"]))
-        self._spelt = _remembering(Patterns(spelt or ["/"]))
+        #: Whether an entry that names the namespace in full covers a target; no method, since every request comes by.
+        self.spells_out = _remembering(Patterns(spelt or ["/"]))
 
     def __contains__(self, target: ServiceTarget) -> bool:
         return self._all(target)
-
-    def spells_out(self, target: ServiceTarget) -> bool:
-        """Whether an entry that names the namespace in full covers it."""
-        return self._spelt(target)
 
 
 def _remembering(patterns: Patterns) -> Callable[[ServiceTarget], bool]:
@@ -77,13 +75,12 @@ class ServiceAccess:
 
     def check(self, target: ServiceTarget) -> None:
         """ServiceRule."""
-        is_api = (target.namespace, target.name) == KUBERNETES
-        if is_api and not self.kube_api:
+        if target.name == _API_NAME and target.namespace == _API_NAMESPACE and not self.kube_api:
             raise TargetRefused(
                 "the Kubernetes API is not a Service for applications; send requests for it as its user"
             )
-        listed = self._check_policy(target)
-        if target in self.published or self.allowed.spells_out(target):
+        listed = self.guard is not None and self._check_policy(self.guard, target)
+        if target in self.published.ports or self.allowed.spells_out(target):
             return
         NoSystemServices().check(target)
         if listed or self.open or target in self.allowed:
@@ -97,12 +94,10 @@ class ServiceAccess:
         """ServiceRule: what `services.allow` spells out."""
         return self.allowed.spells_out(target)
 
-    def _check_policy(self, target: ServiceTarget) -> bool:
+    def _check_policy(self, guard: PolicyGuard, target: ServiceTarget) -> bool:
         """Whether the cluster's policy lists the Service."""
-        if self.guard is None:
-            return False
         try:
-            self.guard.check_dial(f"{target.name}.{target.namespace}", target.port)
+            guard.check_dial(f"{target.name}.{target.namespace}", target.port)
         except PolicyRefused as refusal:
             raise TargetRefused(str(refusal)) from refusal
-        return self.guard.policy.services is not None
+        return guard.policy.services is not None

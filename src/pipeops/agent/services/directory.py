@@ -75,9 +75,10 @@ class ServiceDirectory:
     def known(self, target: ServiceTarget) -> Found | None:
         """What is fresh; None: `find` has to look. Hot path."""
         known = self._known.get(target)
-        if known is None or known.until < self._now() or isinstance(known.found, TargetRefused):
+        if known is None or known.until < self._now():
             return None
-        return known.found
+        found = known.found
+        return None if isinstance(found, TargetRefused) else found
 
     def forget(self, target: ServiceTarget) -> None:
         """It is not where it was said to be: look again next time, and keep the old answer for bad days."""

@@ -1,11 +1,13 @@
 """ServiceExchange: one tunnelled request to a Service, from its head to the end of its answer."""
 
 import asyncio
+import weakref
+from collections.abc import Callable
 from typing import Protocol
 
 from pipeops.agent.proxy.failure import StreamFailure
 from pipeops.agent.proxy.pool import API_SERVER
-from pipeops.agent.services.request import ServiceRequest
+from pipeops.agent.services.request import REPEATABLE, ServiceRequest
 from pipeops.agent.targets import ServiceTarget, TargetRefused
 from pipeops.protocol.exchange.native import HeadFlag, StreamHead
 from pipeops.protocol.exchange.service_failure import STATUS, ServiceFailure
@@ -33,16 +35,17 @@ class Way(Protocol):
 
 
 class ServiceExchange:
-    """An `Exchange`: what the connection needs to know of the request, and how it fails."""
+    """An `Exchange`: what the connection needs to know of the request, and how it fails.
+
+    Attributes:
+        way: set once it is on its way.
+    """
 
     __slots__ = (
-        "__weakref__",
         "_failure",
         "_may_repeat",
         "_patient",
         "_refusals_left",
-        "_timer",
-        "_way",
         "body_left",
         "close_delimited",
         "replay",
@@ -51,6 +54,7 @@ class ServiceExchange:
         "target",
         "to_head_request",
         "upgrade",
+        "way",
     )
 
     def __init__(
@@ -60,30 +64,22 @@ class ServiceExchange:
         target: ServiceTarget,
         request: ServiceRequest,
     ) -> None:
+        method, fields, length = request.method, request.fields, request.length
+        upgrade = fields.upgrade
+        flags = head.flags
         self._failure = failure
-        self._timer: asyncio.TimerHandle | None = None
-        self._way: Way | None = None
-        self._may_repeat = request.repeatable
-        self._patient = head.flags & _CALLER_TIMES != 0
+        self._may_repeat = not length and not upgrade and method in REPEATABLE
+        self._patient = flags & _CALLER_TIMES != 0
         self._refusals_left = MAX_REFUSALS
+        self.way: Way | None = None
         self.stream: Stream = failure.stream
         self.target = target
         self.request = request
-        self.to_head_request = request.method == b"HEAD"
-        self.upgrade = request.upgrade
-        self.close_delimited = head.flags & _CLOSE_DELIMITED != 0
-        self.body_left = request.length
+        self.to_head_request = method == b"HEAD"
+        self.upgrade = upgrade
+        self.close_delimited = flags & _CLOSE_DELIMITED != 0
+        self.body_left = length
         self.replay: bytes | None = None
-
-    def begin(self, way: Way, timer: asyncio.TimerHandle | None) -> None:
-        """It is on its way; `timer` gives it up, and knows it by a weak reference only."""
-        self._way = way
-        self._timer = timer
-
-    def __del__(self) -> None:
-        """Nobody needs it any more: a connection does not tell when an answer is complete, it lets go."""
-        if self._timer is not None:
-            self._timer.cancel()
 
     def head_timeout(self, usual: float) -> float:
         """Seconds that it may wait for the answer's head."""
@@ -103,18 +99,18 @@ class ServiceExchange:
 
     def retry(self) -> bool:
         """Exchange: once more, if the method allows it and nothing of a body has been sent."""
-        if not self._may_repeat or self._way is None:
+        if not self._may_repeat or self.way is None:
             return False
         self._may_repeat = False
-        self._way.again(self)
+        self.way.again(self)
         return True
 
     def refused_unseen(self) -> bool:
         """The Service says that it has not begun to work on it: whatever its method, it may go elsewhere, a few times."""
-        if self.request.length or self.upgrade or self._way is None or not self._refusals_left:
+        if self.request.length or self.upgrade or self.way is None or not self._refusals_left:
             return False
         self._refusals_left -= 1
-        self._way.again(self)
+        self.way.again(self)
         return True
 
     def status(self, code: int) -> None:
@@ -135,10 +131,29 @@ class ServiceExchange:
 
     def fail(self, reason: ServiceFailure, message: str, hop: Hop = Hop.SERVICE) -> None:
         """End with this failure."""
-        if self._timer is not None:
-            self._timer.cancel()
         said = message.replace(API_SERVER, f"the service {self.target}")
         self._failure.fail_service(reason, said, hop)
+
+
+class TimedExchange(ServiceExchange):
+    """One with a deadline: most have none, since our own control plane looks after the time itself."""
+
+    __slots__ = ("__weakref__", "_timer")
+
+    _timer: asyncio.TimerHandle
+
+    def expect(self, call_later: Callable[..., asyncio.TimerHandle], seconds: float) -> None:
+        """Give it up when the time has passed; the timer knows it by a weak reference only."""
+        self._timer = call_later(seconds, _out_of_time, weakref.ref(self), seconds)
+
+    def __del__(self) -> None:
+        """Nobody needs it any more: a connection does not tell when an answer is complete, it lets go."""
+        self._timer.cancel()
+
+    def fail(self, reason: ServiceFailure, message: str, hop: Hop = Hop.SERVICE) -> None:
+        """ServiceExchange: and in time."""
+        self._timer.cancel()
+        super().fail(reason, message, hop)
 
     def out_of_time(self, seconds: float) -> None:
         """The deadline has passed: stop the Service's work, tell the client if there is still one."""
@@ -149,3 +164,9 @@ class ServiceExchange:
             ServiceFailure.UPSTREAM_TIMEOUT,
             f"the service {self.target} gave no complete answer within {seconds:g} s",
         )
+
+
+def _out_of_time(reference: "weakref.ref[TimedExchange]", seconds: float) -> None:
+    exchange = reference()
+    if exchange is not None:
+        exchange.out_of_time(seconds)

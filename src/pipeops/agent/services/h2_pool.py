@@ -37,6 +37,7 @@ class H2Pool:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._live: set[H2Connection] = set()
+        self.turn = 0
         self._queue: deque[Waiting] = deque()
         self._dialling = False
         self._retired = False

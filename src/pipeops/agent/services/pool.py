@@ -1,17 +1,20 @@
 """ServicePool: the HTTP/1.1 connections to one address of a Service."""
 
-from collections.abc import Callable
 from typing import Protocol
 
-from pipeops.agent.proxy.pool import Address, Elsewhere, PoolLimits, UpstreamPool
+from pipeops.agent.proxy.pool import Elsewhere, UpstreamPool
 from pipeops.agent.proxy.upstream import Exchange, UpstreamConnection
 from pipeops.agent.services.exchange import ServiceExchange
-from pipeops.http1.read_buffer import ReadBuffer
-from pipeops.runtime.tasks import TaskScope
 
 
 class Connections(Protocol):
-    """The connections to one address, whatever they speak."""
+    """The connections to one address, whatever they speak.
+
+    Attributes:
+        turn: when they were last used, counted by their owner in requests.
+    """
+
+    turn: int
 
     def send(self, exchange: Exchange, request: bytes, elsewhere: Elsewhere | None = None) -> None:
         """Send a request on a connection that is there, or dial one."""
@@ -32,25 +35,8 @@ class Connections(Protocol):
 class ServicePool(UpstreamPool):
     """An UpstreamPool that can be given up while requests are under way."""
 
+    turn = 0
     remedy = "check the Service's certificate, its appProtocol, and services.ca_file of the agent"
-
-    def __init__(
-        self,
-        address: Callable[[], Address],
-        scope: TaskScope,
-        *,
-        limits: PoolLimits,
-        read_buffer: ReadBuffer,
-    ) -> None:
-        super().__init__(address, scope, limits=limits, read_buffer=read_buffer)
-        self._retired = False
-
-    def released(self, connection: UpstreamConnection) -> None:
-        """UpstreamPool: a pool that nobody sweeps any more keeps nothing."""
-        if self._retired:
-            connection.close()
-        else:
-            super().released(connection)
 
     def head_timeout(self, connection: UpstreamConnection) -> float:
         """UpstreamPool: as long as the request itself may wait."""
@@ -58,6 +44,6 @@ class ServicePool(UpstreamPool):
         return exchange.head_timeout(usual) if isinstance(exchange, ServiceExchange) else usual
 
     def retire(self) -> None:
-        """Connections."""
-        self._retired = True
+        """Connections: a pool that nobody sweeps any more keeps nothing."""
+        self._max_idle = 0
         self.drop_idle()

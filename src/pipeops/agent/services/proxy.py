@@ -1,11 +1,10 @@
 """ServiceHttpProxy: a tunnelled request becomes a request to a Service, with the client's credentials and no other."""
 
 import asyncio
-import weakref
 from collections.abc import Callable
 
 from pipeops.agent.proxy.failure import StreamFailure
-from pipeops.agent.services.exchange import ServiceExchange
+from pipeops.agent.services.exchange import ServiceExchange, TimedExchange
 from pipeops.agent.services.request import RequestReader
 from pipeops.agent.services.routes import ServiceRoutes
 from pipeops.agent.targets import ServiceTarget, TargetRefused, check_names
@@ -29,16 +28,15 @@ class ServiceHttpProxy:
         self._routes = routes
         self._call_later = call_later
         self._reader = RequestReader()
-        self._named: dict[bytes, ServiceTarget] = {}
+        self._named: dict[bytes, tuple[ServiceTarget, bytes]] = {}
 
-    def start(
-        self, failure: StreamFailure, head: StreamHead, body: memoryview, *, fin: bool
-    ) -> None:
+    def start(self, failure: StreamFailure, head: StreamHead, body: memoryview, fin: bool) -> None:  # noqa: FBT001 - once per request: a keyword would cost
         """StreamHandler: check, then connect."""
         try:
-            target = self._named.get(head.target) or self._read_target(head.target)
-            self._routes.check(target)
-            request = self._reader.read(head, self._routes.host(target), failure.request_id)
+            named = self._named.get(head.target) or self._read_target(head.target)
+            target, host = named
+            self._routes.wire.rule.check(target)
+            request = self._reader.read(head, host, failure.request_id)
         except TargetRefused as refusal:
             reason = ServiceFailure.BAD_REQUEST if refusal.status == 400 else ServiceFailure.REFUSED
             _fail(failure, reason, str(refusal))
@@ -54,34 +52,28 @@ class ServiceHttpProxy:
                 failure, ServiceFailure.BAD_REQUEST, "the request body is not as long as declared"
             )
             return
-        exchange = ServiceExchange(failure, head, target, request)
-        timer = None
         if head.deadline_ms:
-            seconds = min(head.deadline_ms / 1000, MAX_DEADLINE)
-            timer = self._call_later(seconds, _out_of_time, weakref.ref(exchange), seconds)
-        self._routes.carry(exchange, timer, bytes(body), fin=fin)
+            timed = TimedExchange(failure, head, target, request)
+            timed.expect(self._call_later, min(head.deadline_ms / 1000, MAX_DEADLINE))
+            self._routes.carry(timed, body, fin)
+        else:
+            self._routes.carry(ServiceExchange(failure, head, target, request), body, fin)
 
-    def _read_target(self, text: bytes) -> ServiceTarget:
-        """The target of a stream head, for the first time.
+    def _read_target(self, text: bytes) -> tuple[ServiceTarget, bytes]:
+        """The target of a stream head, for the first time, and the Host of requests that name none.
 
         Raises:
             TargetRefused: it is none.
         """
-        named = read_service(text.decode("latin-1"))
-        if named is None:
+        words = read_service(text.decode("latin-1"))
+        if words is None:
             raise TargetRefused("the target is no name.namespace:port", 400)
-        target = ServiceTarget(*named)
+        target = ServiceTarget(*words)
         check_names(target)
         if len(self._named) >= MAX_NAMED:
             self._named.pop(next(iter(self._named)))
-        self._named[text] = target
-        return target
-
-
-def _out_of_time(reference: "weakref.ref[ServiceExchange]", seconds: float) -> None:
-    exchange = reference()
-    if exchange is not None:
-        exchange.out_of_time(seconds)
+        named = self._named[text] = target, self._routes.host(target)
+        return named
 
 
 def _fail(failure: StreamFailure, reason: ServiceFailure, message: str) -> None:

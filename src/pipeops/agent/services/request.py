@@ -10,7 +10,7 @@ from pipeops.protocol.headers import Headers, without_hop_by_hop
 _LINE = re.compile(rb"([A-Z]{1,32}) (\*|/[\x21-\x5b\x5d-\x7e\x80-\xff]*) HTTP/1\.1\r\n")
 _WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS"))
 # Methods a server may be asked twice (as in net/http): the first time it may have acted on it.
-_REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 _UPGRADE = int(HeadFlag.UPGRADE)
 # Written anew by this hop.
 _OWN = frozenset((b"host", b"content-length", b"expect", b"x-request-id"))
@@ -72,25 +72,28 @@ class ServiceRequest:
         """Only HTTP/2 will do."""
         return self.fields.grpc
 
-    @property
-    def repeatable(self) -> bool:
-        """It may be sent a second time, should the first connection die without an answer."""
-        return not self.length and not self.upgrade and self.method in _REPEATABLE
-
     def http1(self) -> bytes:
         """The request head for an HTTP/1.1 connection that is kept."""
-        framing = b""
-        if self.length < 0:
-            framing = b"Transfer-Encoding: chunked\r\n"
-        elif self.length or self.method not in _WITHOUT_BODY:
-            framing = b"Content-Length: %d\r\n" % self.length
-        return b"%b %b HTTP/1.1\r\nHost: %b\r\nX-Request-Id: %b\r\n%b%b\r\n" % (
-            self.method,
-            self.target,
-            self.host,
-            self.request_id,
-            self.fields.lines,
-            framing,
+        length = self.length
+        if not length and self.method in _WITHOUT_BODY:
+            framing = b"\r\n"
+        elif length < 0:
+            framing = b"\r\nTransfer-Encoding: chunked\r\n"
+        else:
+            framing = b"\r\nContent-Length: %d\r\n" % length
+        return b"".join(
+            (
+                self.method,
+                b" ",
+                self.target,
+                b" HTTP/1.1\r\nHost: ",
+                self.host,
+                b"\r\nX-Request-Id: ",
+                self.request_id,
+                framing,
+                self.fields.lines,
+                b"\r\n",
+            )
         )
 
 
@@ -108,19 +111,22 @@ class RequestReader:
         Raises:
             HeadError: malformed, contradictory, or an upgrade to something else than WebSocket (threats: S-03).
         """
-        match = _LINE.match(head.http_head)
+        http_head = head.http_head
+        match = _LINE.match(http_head)
         if match is None:
             raise HeadError(400, "malformed request line")
         method, target = match.groups()
         if target == b"*" and method != b"OPTIONS":
             raise HeadError(400, "malformed request line")
-        block = head.http_head[match.end() : -2]
+        block = http_head[match.end() : -2]
         fields = self._known.get(block)
         if fields is None:
             fields = self._keep(block, _read_fields(block))
         if (head.flags & _UPGRADE != 0) is not fields.upgrade:
             raise HeadError(400, "an upgrade must be named in head and header")
-        length = -1 if head.body_length == UNKNOWN_LENGTH else head.body_length
+        length = head.body_length
+        if length == UNKNOWN_LENGTH:
+            length = -1
         return ServiceRequest(method, target, fields.host or host, fields, length, request_id)
 
     def _keep(self, block: bytes, fields: RequestFields) -> RequestFields:

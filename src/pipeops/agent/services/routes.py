@@ -4,7 +4,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, Final
 
 from pipeops.agent.proxy.pool import Address, PoolLimits, Waiting
@@ -29,6 +28,7 @@ MAX_TRIES: Final = 3  # addresses per request
 DOWN_FOR: Final = 5.0  # seconds that an address which did not answer comes last
 MAX_DOWN: Final = 512
 SWEEP_INTERVAL: Final = 5.0
+_PLAIN: Final = Speech()
 
 
 class ServiceRoutes:
@@ -61,7 +61,9 @@ class ServiceRoutes:
             max_idle=min(limits.max_idle, MAX_IDLE),
             idle_timeout=min(limits.idle_timeout, IDLE_TIMEOUT),
         )
-        self._pools: OrderedDict[tuple[Endpoint, Speech, str, bool], Connections] = OrderedDict()
+        self._pools: dict[tuple[Endpoint, Speech, str, bool], Connections] = {}
+        # Those of them that speak HTTP/1.1 without TLS, as nearly all do: each request looks one up.
+        self._plain: dict[Endpoint, Connections] = {}
         self._down: OrderedDict[Endpoint, float] = OrderedDict()
         self._turn = 0
         self._buffer: ReadBuffer | None = None
@@ -77,31 +79,20 @@ class ServiceRoutes:
 
     # -- native dialect --------------------------------------------------------------------
 
-    def check(self, target: ServiceTarget) -> None:
-        """Whether our own control plane may have it. Raises `TargetRefused`."""
-        self.wire.rule.check(target)
-
     def host(self, target: ServiceTarget) -> bytes:
         """Host for requests that name none."""
         return _host(target, self.wire.domain)
 
-    def carry(
-        self,
-        exchange: ServiceExchange,
-        timer: asyncio.TimerHandle | None,
-        body: bytes,
-        *,
-        fin: bool,
-    ) -> None:
+    def carry(self, exchange: ServiceExchange, body: memoryview, fin: bool) -> None:  # noqa: FBT001 - once per request: a keyword would cost
         """Send a request of our own control plane; `body` is what has come of its body."""
-        exchange.begin(self, timer)
+        exchange.way = self
         if not body and (not fin or not exchange.body_left) and self._reuse(exchange):
             return
         way = ServiceRoute(self, exchange.target)
         waiting = Waiting(exchange, b"")
         exchange.stream.sink = waiting
         if body or (fin and exchange.body_left):
-            waiting.on_data(memoryview(body), fin)
+            waiting.on_data(body, fin)
         way.start(waiting)
 
     def again(self, exchange: ServiceExchange) -> None:
@@ -112,26 +103,25 @@ class ServiceRoutes:
         """Send a request on a connection that is there, as most are; False: the long way."""
         directory, target = self.directory, exchange.target
         found = directory.known(target) if directory is not None else None
-        fields = exchange.request.fields
-        if found is None or found.speech.http2 or fields.grpc or fields.upgrade:
+        if found is None:
             return False
+        request = exchange.request
         endpoints, speech, verify = found
+        if exchange.upgrade or request.fields.grpc or speech.http2:
+            return False
         turn = self._turn + 1
-        name = ""
-        if speech.tls:
-            name = _tls_name(target)
-        else:
-            verify = False
         endpoint = endpoints[turn % len(endpoints)]
-        key = (endpoint, speech, name, verify)
-        pool = self._pools.get(key)
+        if speech.tls:
+            pool = self._pools.get((endpoint, speech, _tls_name(target), verify))
+        else:
+            pool = self._plain.get(endpoint)
         if (
             pool is None
-            or endpoint in self._down
-            or not pool.reuse(exchange, exchange.request.http1())
+            or (self._down and endpoint in self._down)
+            or not pool.reuse(exchange, request.http1())
         ):
             return False
-        self._pools.move_to_end(key)
+        pool.turn = turn
         self._turn = turn
         return True
 
@@ -176,15 +166,23 @@ class ServiceRoutes:
         pool = self._pools.get(key)
         if pool is None:
             while len(self._pools) >= MAX_POOLS:
-                _, oldest = self._pools.popitem(last=False)
-                oldest.retire()
+                self._retire_oldest()
             context = None
             if speech.tls:
                 context = self._tls.context(verify=verify, http2=speech.http2)
             address = Address(endpoint.host, endpoint.port, context, name or None)
             pool = self._pools[key] = self._new_pool(address, speech)
-        self._pools.move_to_end(key)
+            if key == (endpoint, _PLAIN, "", False):
+                self._plain[endpoint] = pool
+        pool.turn = self._turn
         return pool
+
+    def _retire_oldest(self) -> None:
+        key, oldest = min(self._pools.items(), key=lambda item: item[1].turn)
+        del self._pools[key]
+        if self._plain.get(key[0]) is oldest:
+            del self._plain[key[0]]
+        oldest.retire()
 
     def _new_pool(self, address: Address, speech: Speech) -> Connections:
         if speech.http2:
@@ -210,7 +208,6 @@ class ServiceRoutes:
                 pool.retire()
 
 
-@lru_cache(maxsize=MAX_POOLS)
 def _host(target: ServiceTarget, domain: str) -> bytes:
     return f"{target.name}.{target.namespace}.svc.{domain}:{target.port}".encode()
 

@@ -22,7 +22,7 @@ MAX_HEAD_BYTES = 128 * 1024  # 64 KiB of client head plus principal and target
 
 _FIXED = struct.Struct(">BBHIIQ16sHH")
 _PREFACE = struct.Struct(">BBHI")
-_REUSABLE, _OWN = 1, 2  # bits of the preface's flags
+REUSABLE, _OWN = 1, 2  # bits of the preface's flags
 FIXED_BYTES = _FIXED.size
 PREFACE_BYTES = _PREFACE.size
 
@@ -84,6 +84,9 @@ class StreamHead:
     target: bytes
     principal: bytes
     http_head: bytes
+
+
+_new_head = StreamHead.__new__
 
 
 def encode_head(head: StreamHead) -> bytes:
@@ -174,16 +177,17 @@ def read_head(data: bytes) -> tuple[StreamHead, int] | None:
         raise RemoteProtocolError("stream head lengths do not add up")
     if len(data) < total:
         return None
-    head = StreamHead(
-        known,
-        flags,
-        deadline,
-        body,
-        request_id,
-        data[FIXED_BYTES:after_target] if t else b"",
-        data[after_target:after_principal],
-        data[after_principal:total],
-    )
+    head = _new_head(
+        StreamHead
+    )  # field by field: once per request, and cheaper than its constructor
+    head.kind = known
+    head.flags = flags
+    head.deadline_ms = deadline
+    head.body_length = body
+    head.request_id = request_id
+    head.target = data[FIXED_BYTES:after_target] if t else b""
+    head.principal = data[after_target:after_principal] if p else b""
+    head.http_head = data[after_principal:total]
     return head, total
 
 
@@ -223,10 +227,12 @@ def encode_preface(
 ) -> bytes:
     """Encode the 8 bytes in front of a response head."""
     return _PREFACE.pack(
-        framing, (_REUSABLE if reusable else 0) | (_OWN if own else 0), status, head_length
+        framing, (REUSABLE if reusable else 0) | (_OWN if own else 0), status, head_length
     )
 
 
+#: The same from framing, flags, status and head length; for the hot path, which has nothing to decide.
+pack_preface = _PREFACE.pack
 #: A preface as (framing, flags, status, head length); for the hot path, which checks them itself.
 unpack_preface = _PREFACE.unpack_from
 
@@ -241,5 +247,5 @@ def decode_preface(data: bytes | memoryview) -> Preface:
     if framing >= len(_FRAMINGS) or not 100 <= status <= 999 or length > MAX_HEAD_BYTES:
         raise RemoteProtocolError("malformed response preface")
     return Preface(
-        _FRAMINGS[framing], bool(flags & _REUSABLE), status, length, own=bool(flags & _OWN)
+        _FRAMINGS[framing], bool(flags & REUSABLE), status, length, own=bool(flags & _OWN)
     )

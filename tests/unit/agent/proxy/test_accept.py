@@ -19,7 +19,7 @@ class Handler:
     def __init__(self) -> None:
         self.started: list[tuple[Any, StreamHead, bytes, bool]] = []
 
-    def start(self, failure: Any, head: StreamHead, body: memoryview, *, fin: bool) -> None:
+    def start(self, failure: Any, head: StreamHead, body: memoryview, fin: bool) -> None:
         self.started.append((failure, head, bytes(body), fin))
 
 

@@ -51,9 +51,10 @@ class FakePool:
         self.exchanges: list[Any] = []
         self.dialled: list[bytes] = []
 
-    def send(self, exchange: Any, request: bytes) -> None:
+    def reuse(self, exchange: Any, request: bytes) -> bool:
         self.exchanges.append(exchange)
         self.requests.append(request)
+        return True
 
     def dial(self, exchange: Any, request: bytes) -> None:
         self.dialled.append(request)

@@ -43,7 +43,7 @@ class Asked:
         )
         request = RequestReader().read(head, b"web", head.request_id.hex().encode())
         self.exchange = ServiceExchange(failure, head, ServiceTarget("web", "shop", 80), request)
-        self.exchange.begin(self.way, None)
+        self.exchange.way = self.way
 
     def body(self, data: bytes, *, fin: bool = False) -> None:
         self.stream.remote_finished = fin

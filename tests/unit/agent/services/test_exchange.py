@@ -1,14 +1,22 @@
 """How a request to a Service ends."""
 
+import gc
 from typing import Any
 
 import pytest
 
 from pipeops.agent.proxy.failure import StreamFailure
-from pipeops.agent.services.exchange import ServiceExchange
+from pipeops.agent.services.exchange import ServiceExchange, TimedExchange
 from pipeops.agent.services.request import RequestReader
 from pipeops.agent.targets import ServiceTarget, TargetRefused
-from pipeops.protocol.exchange.native import PREFACE_BYTES, StreamHead, StreamKind, decode_preface
+from pipeops.protocol.exchange.native import (
+    PREFACE_BYTES,
+    UNKNOWN_LENGTH,
+    HeadFlag,
+    StreamHead,
+    StreamKind,
+    decode_preface,
+)
 from pipeops.protocol.exchange.service_failure import STATUS, ServiceFailure
 from pipeops.protocol.exchange.status import Hop
 from tests.support.transports import RecordingStream
@@ -37,13 +45,24 @@ class Sink:
 
 
 class Made:
-    def __init__(self, method: bytes = b"GET") -> None:
+    kind = ServiceExchange
+
+    def __init__(
+        self, method: bytes = b"GET", *, length: int = 0, fields: bytes = b"", flags: int = 0
+    ) -> None:
         self.stream = RecordingStream()
         self.stream.sink = self.sink = Sink()
         self.ends: list[tuple[str, str]] = []
         self.reports: list[tuple[int, Hop, str]] = []
         head = StreamHead(
-            StreamKind.SERVICE_HTTP, 0, 0, 0, bytes(16), b"", b"", method + b" / HTTP/1.1\r\n\r\n"
+            StreamKind.SERVICE_HTTP,
+            flags,
+            0,
+            length,
+            bytes(16),
+            b"",
+            b"",
+            method + b" / HTTP/1.1\r\n" + fields + b"\r\n",
         )
         failure = StreamFailure(
             self.stream,  # type: ignore[arg-type]
@@ -53,11 +72,9 @@ class Made:
             to_head_request=method == b"HEAD",
         )
         target = ServiceTarget("web", "shop", 80)
-        self.exchange = ServiceExchange(
-            failure, head, target, RequestReader().read(head, b"w", head.request_id.hex().encode())
-        )
-        self.way, self.timer = Way(), Timer()
-        self.exchange.begin(self.way, self.timer)  # type: ignore[arg-type]
+        request = RequestReader().read(head, b"w", head.request_id.hex().encode())
+        self.exchange = self.kind(failure, head, target, request)
+        self.exchange.way = self.way = Way()
 
     @property
     def answer(self) -> tuple[int, bool, bytes]:
@@ -82,7 +99,6 @@ def test_what_a_connection_says_is_said_of_the_service(code: int, reason: Servic
     assert (status, own) == (STATUS[reason], True)
     assert f"\r\nX-Pipeops-Failure: {reason}\r\n\r\n".encode() in answer
     assert b"the service web.shop:80 went away (failed at: service" in answer
-    assert made.timer.cancelled
 
 
 def test_a_failure_of_the_agents_own_stays_the_agents() -> None:
@@ -121,6 +137,22 @@ def test_a_get_is_sent_again_once_and_a_post_never() -> None:
     assert [made.exchange.retry(), made.way.sent_again] == [False, 0]
 
 
+@pytest.mark.parametrize(
+    ("method", "length", "expected"),
+    [(b"GET", 0, True), (b"HEAD", 0, True), (b"OPTIONS", 0, True), (b"GET", 1, False), (b"GET", UNKNOWN_LENGTH, False),
+     (b"POST", 0, False), (b"DELETE", 0, False), (b"PUT", 0, False)],
+)  # fmt: skip
+def test_only_what_changes_nothing_and_has_no_body_is_repeated(
+    method: bytes, length: int, expected: bool
+) -> None:
+    assert Made(method, length=length).exchange.retry() is expected
+
+
+def test_an_upgrade_is_never_repeated() -> None:
+    fields = b"connection: upgrade\r\nupgrade: websocket\r\n"
+    assert not Made(fields=fields, flags=HeadFlag.UPGRADE).exchange.retry()
+
+
 def test_after_the_head_a_failure_is_announced() -> None:
     made = Made()
     made.exchange.status(200)
@@ -128,18 +160,49 @@ def test_after_the_head_a_failure_is_announced() -> None:
     assert (made.ends, made.stream.was_reset) == ([("failed", "lost")], True)
 
 
+class MadeTimed(Made):
+    """With a deadline of 3 seconds."""
+
+    kind = TimedExchange
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timer = Timer()
+        self.calls: list[tuple[Any, ...]] = []
+        self.exchange.expect(self.later, 3.0)  # type: ignore[attr-defined]
+
+    def later(self, seconds: float, *call: Any) -> Any:
+        assert seconds == 3.0
+        self.calls.append(call)
+        return self.timer
+
+    def pass_time(self) -> None:
+        ((call, *arguments),) = self.calls
+        call(*arguments)
+
+
 def test_out_of_time_stops_the_services_work() -> None:
-    made = Made()
-    made.exchange.out_of_time(3.0)
+    made = MadeTimed()
+    made.pass_time()
     assert made.sink.resets == 1
     assert b"Failure: upstream-timeout" in made.answer[2]
-    made.exchange.out_of_time(3.0)
+    assert made.timer.cancelled
+    made.pass_time()
     assert len(made.reports) == 1
 
 
+def test_nothing_but_its_users_keeps_an_exchange_and_its_timer() -> None:
+    made = MadeTimed()
+    del made.exchange
+    gc.collect()
+    assert made.timer.cancelled
+    made.pass_time()  # it may have been on its way already
+    assert made.reports == []
+
+
 def test_a_deadline_that_passes_after_the_answer_changes_nothing() -> None:
-    made = Made()
+    made = MadeTimed()
     made.exchange.status(200)
     made.stream.send(b"all", True)
-    made.exchange.out_of_time(3.0)
+    made.pass_time()
     assert (made.sink.resets, made.ends) == (0, [])

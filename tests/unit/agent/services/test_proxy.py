@@ -1,6 +1,8 @@
 """The handler of SERVICE_HTTP streams: what it checks before anything is looked up."""
 
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -17,34 +19,41 @@ from tests.support.transports import RecordingStream
 GET = b"GET / HTTP/1.1\r\nhost: s\r\n\r\n"
 
 
-class Routes:
-    """Offers web.shop:80."""
+class Rule:
+    """Offers web.shop:80, until it is withdrawn."""
 
-    def __init__(self) -> None:
-        self.carried: list[tuple[Any, Any, bytes, bool]] = []
+    offered = True
 
     def check(self, target: ServiceTarget) -> None:
-        if target != ServiceTarget("web", "shop", 80):
+        if not self.offered or target != ServiceTarget("web", "shop", 80):
             raise TargetRefused("not offered")
+
+
+class Routes:
+    def __init__(self) -> None:
+        self.carried: list[tuple[Any, bytes, bool]] = []
+        self.rule = Rule()
+        self.wire = SimpleNamespace(rule=self.rule)
 
     def host(self, target: ServiceTarget) -> bytes:
         return b"web.shop.svc:80"
 
-    def carry(self, exchange: Any, timer: Any, body: bytes, *, fin: bool) -> None:
-        self.carried.append((exchange, timer, body, fin))
+    def carry(self, exchange: Any, body: memoryview, fin: bool) -> None:
+        self.carried.append((exchange, bytes(body), fin))
 
 
 class Proxy:
     def __init__(self) -> None:
         self.routes = Routes()
         self.later: list[tuple[Any, ...]] = []
+        self.timer = Mock()
         self.failed: list[int] = []
         self.stream = RecordingStream()
         self.proxy = ServiceHttpProxy(self.routes, call_later=self._later)  # type: ignore[arg-type]
 
     def _later(self, *call: Any) -> Any:
         self.later.append(call)
-        return call
+        return self.timer
 
     def start(
         self,
@@ -71,8 +80,9 @@ class Proxy:
 def test_a_good_request_is_carried_with_what_has_come_of_its_body() -> None:
     made = Proxy()
     made.start(http_head=b"POST / HTTP/1.1\r\n\r\n", body=b"he", length=5, fin=False)
-    ((exchange, timer, body, fin),) = made.routes.carried
-    assert (exchange.body_left, timer, body, fin) == (5, None, b"he", False)
+    ((exchange, body, fin),) = made.routes.carried
+    assert (exchange.body_left, body, fin) == (5, b"he", False)
+    assert made.later == []
 
 
 @pytest.mark.parametrize(
@@ -96,6 +106,16 @@ def test_a_service_that_is_not_offered_is_refused() -> None:
     assert (made.failed, made.routes.carried) == ([403], [])
 
 
+def test_the_rule_is_asked_about_every_request() -> None:
+    made = Proxy()
+    made.start()
+    made.routes.rule.offered = False
+    made.start()
+    made.routes.rule.offered = True
+    made.start()
+    assert (made.failed, len(made.routes.carried)) == ([403], 2)
+
+
 @pytest.mark.parametrize(
     ("body", "length", "fin"), [(b"toolong", 2, False), (b"ab", 5, True), (b"x", 0, False)]
 )
@@ -116,7 +136,9 @@ def test_the_control_planes_deadline_is_kept_within_bounds() -> None:
     made.start(deadline=1500)
     made.start(deadline=4_000_000_000)
     assert [call[0] for call in made.later] == [1.5, MAX_DEADLINE]
-    assert made.routes.carried[0][1] is made.later[0]
+    made.timer.cancel.assert_not_called()
+    made.routes.carried.clear()
+    assert made.timer.cancel.call_count == 2
 
 
 def test_a_malformed_head_is_refused() -> None:

@@ -125,7 +125,6 @@ def test_only_websockets_and_only_if_head_and_header_agree() -> None:
     head = b"GET / HTTP/1.1\r\nhost: s\r\n" + lines
     request = read(head % b"WebSocket", flags=int(HeadFlag.UPGRADE))
     assert request.http1().endswith(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-    assert not request.repeatable
     for protocol, flags in (
         (b"h2c", HeadFlag.UPGRADE),
         (b"websocket, h2c", HeadFlag.UPGRADE),
@@ -136,15 +135,6 @@ def test_only_websockets_and_only_if_head_and_header_agree() -> None:
             read(head % protocol, flags=int(flags))
     with pytest.raises(HeadError):
         read(b"GET / HTTP/1.1\r\nhost: s\r\n\r\n", flags=int(HeadFlag.UPGRADE))
-
-
-@pytest.mark.parametrize(
-    ("method", "length", "expected"),
-    [(b"GET", 0, True), (b"HEAD", 0, True), (b"GET", 1, False), (b"GET", UNKNOWN_LENGTH, False),
-     (b"POST", 0, False), (b"DELETE", 0, False), (b"PUT", 0, False)],
-)  # fmt: skip
-def test_what_may_be_asked_twice(method: bytes, length: int, expected: bool) -> None:
-    assert read(method + b" / HTTP/1.1\r\nhost: s\r\n\r\n", length=length).repeatable is expected
 
 
 def test_grpc_is_known_by_its_content_type() -> None:

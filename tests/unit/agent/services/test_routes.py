@@ -139,9 +139,6 @@ class Native(Exchange):
         self.body_left = length
         self.upgrade = upgrade
 
-    def begin(self, way: Any, timer: Any) -> None:
-        self.way = way
-
 
 class Directory:
     """Knows the same addresses of every Service."""
@@ -158,7 +155,7 @@ def native(scope: TaskScope, monkeypatch) -> tuple[ServiceRoutes, list[Pool]]:
     made = routes(scope, monkeypatch)
     made.directory = Directory(Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80))  # type: ignore[assignment]
     for _ in range(2):
-        made.carry(Native(WEB), None, b"", fin=True)  # type: ignore[arg-type]
+        made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
     for pool in Pool.made:
         pool.free = 2
         pool.requests.clear()
@@ -172,7 +169,7 @@ async def test_addresses_take_turns_on_connections_that_are_free(monkeypatch) ->
     async with TaskScope("test", on_error=OnError.CANCEL) as scope:
         made, (one, two) = native(scope, monkeypatch)
         for _ in range(4):
-            made.carry(Native(WEB), None, b"", fin=True)  # type: ignore[arg-type]
+            made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
         words = [[word for word, _ in pool.requests] for pool in (one, two)]
         assert words == [["reuse", "reuse"]] * 2
 
@@ -182,7 +179,7 @@ async def test_without_a_free_connection_addresses_still_take_turns(monkeypatch)
         made, (one, two) = native(scope, monkeypatch)
         one.free = two.free = 0
         for _ in range(4):
-            made.carry(Native(WEB), None, b"", fin=True)  # type: ignore[arg-type]
+            made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
         words = [[word for word, _ in pool.requests] for pool in (one, two)]
         assert words == [["send", "send"]] * 2
 
@@ -192,7 +189,7 @@ async def test_an_address_that_is_down_is_not_asked_for_its_free_connections(mon
         made, (one, two) = native(scope, monkeypatch)
         made.is_down(Endpoint("10.0.0.1", 80))
         for _ in range(4):
-            made.carry(Native(WEB), None, b"", fin=True)  # type: ignore[arg-type]
+            made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
         assert one.requests == []
         assert len(two.requests) == 4
 
@@ -200,8 +197,8 @@ async def test_an_address_that_is_down_is_not_asked_for_its_free_connections(mon
 async def test_bodies_and_upgrades_take_the_long_way(monkeypatch) -> None:
     async with TaskScope("test", on_error=OnError.CANCEL) as scope:
         made, pools = native(scope, monkeypatch)
-        made.carry(Native(WEB, length=4), None, b"body", fin=True)  # type: ignore[arg-type]
-        made.carry(Native(WEB, upgrade=True), None, b"", fin=False)  # type: ignore[arg-type]
+        made.carry(Native(WEB, length=4), memoryview(b"body"), True)  # type: ignore[arg-type]
+        made.carry(Native(WEB, upgrade=True), memoryview(b""), False)  # type: ignore[arg-type]
         requests = sorted(word for pool in pools for word, _ in pool.requests)
         assert requests == ["dial", "send"]
         assert b"".join(pool.body for pool in pools) == b"body"
@@ -211,9 +208,19 @@ async def test_a_request_that_is_repeated_gets_a_connection_of_its_own(monkeypat
     async with TaskScope("test", on_error=OnError.CANCEL) as scope:
         made, pools = native(scope, monkeypatch)
         exchange = Native(WEB)
-        made.carry(exchange, None, b"", fin=True)  # type: ignore[arg-type]
+        made.carry(exchange, memoryview(b""), True)  # type: ignore[arg-type]
         exchange.way.again(exchange)
         assert sorted(word for pool in pools for word, _ in pool.requests) == ["dial", "reuse"]
+
+
+async def test_pools_that_gave_way_are_not_asked_again(monkeypatch) -> None:
+    async with TaskScope("test", on_error=OnError.CANCEL) as scope:
+        made, pools = native(scope, monkeypatch)
+        monkeypatch.setattr(module, "MAX_POOLS", 1)
+        made.pool(Endpoint("10.0.0.3", 80), Speech())
+        for _ in range(4):
+            made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
+        assert [(pool.retired, pool.requests) for pool in pools] == [(1, []), (1, [])]
 
 
 async def test_an_address_that_was_down_is_forgotten_after_its_time(monkeypatch) -> None:
@@ -224,7 +231,7 @@ async def test_an_address_that_was_down_is_forgotten_after_its_time(monkeypatch)
         made.is_down(Endpoint("10.0.0.1", 80))
         time = DOWN_FOR
         for _ in range(4):
-            made.carry(Native(WEB), None, b"", fin=True)  # type: ignore[arg-type]
+            made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
         words = [[word for word, _ in pool.requests] for pool in pools]
         assert words == [["send", "reuse"], ["reuse", "reuse"]]
 
@@ -236,7 +243,7 @@ async def test_a_pool_in_use_is_not_the_first_to_go(monkeypatch) -> None:
         made.pool(Endpoint("10.0.0.2", 80), Speech())
         made.directory = Directory(Endpoint("10.0.0.1", 80))  # type: ignore[assignment]
         for _ in range(2):
-            made.carry(Native(WEB), None, b"", fin=True)  # type: ignore[arg-type]
+            made.carry(Native(WEB), memoryview(b""), True)  # type: ignore[arg-type]
         assert [word for word, _ in one.requests] == ["reuse", "reuse"]
         made.pool(Endpoint("10.0.0.3", 80), Speech())
         assert (one.retired, two.retired) == (0, 1)
