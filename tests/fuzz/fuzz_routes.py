@@ -14,6 +14,8 @@ from pipeops.control.routes.route import Route
 from pipeops.control.routes.table import RouteTable
 from tests.fuzz import harness
 
+UNNAMED = "nobody.names.this.host.example"
+
 
 def check(data: bytes) -> None:
     with suppress(BodyInvalid):
@@ -30,11 +32,13 @@ def check_served(routes: list[Route]) -> None:
         host = route.key.host
         assert host == host.lower()
         assert host.isascii()
-        asked = host.replace("*.", "one.", 1)
+        # A route without a host answers what no other route names.
+        asked = host.replace("*.", "one.", 1) or UNNAMED
         found = table.match(f"{asked.upper()}.:443", route.key.path)
         assert found is not None
         assert found.key.host in (host, asked)
-        assert table.match(f"evil-{asked}", route.key.path) is None or host.startswith("*.")
+        other = table.match(f"evil-{asked}", route.key.path)
+        assert other is None or not other.key.host or host.startswith("*.")
     table.replace("edge", [])
     assert table.hosts() == ()
 
