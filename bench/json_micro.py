@@ -4,19 +4,13 @@ As `bench.path_micro`, with JSON messages in place of the sessions: `proxy_reque
 other.
 """
 
-import argparse
 import asyncio
-import cProfile
-import gc
 import io
-import pstats
 import time
 from datetime import UTC, datetime
 from unittest.mock import Mock
 
-import uvloop
-
-from bench.path_micro import CLIENTS, REQUEST, RESPONSE, TOKEN, Transport, feed
+from bench.path_micro import CLIENTS, REQUEST, RESPONSE, TOKEN, Path, Transport, feed, main
 from pipeops.agent.json_dialect.dialect import JsonDialect
 from pipeops.agent.lane import Lane
 from pipeops.agent.proxy.identity import IdentityRule
@@ -36,7 +30,6 @@ from pipeops.control.store.records import Role
 from pipeops.protocol.exchange.principal import Principal
 from pipeops.protocol.limits import Limits
 from pipeops.runtime.secrets import Secret
-from pipeops.runtime.tasks import TaskScope
 
 
 def wall():
@@ -65,7 +58,7 @@ class Link:
         return texts
 
 
-class Path:
+class JsonPath(Path):
     """Both ends, with CLIENTS keep-alive clients and as many upstream connections."""
 
     def __init__(self, scope):
@@ -157,42 +150,6 @@ class Path:
             assert len(written) == 1, written
             written.clear()
 
-    def measure(self, rounds):
-        """µs per request of each end."""
-        self.spent = dict.fromkeys(self.spent, 0.0)
-        for _ in range(rounds):
-            self.round()
-        self.log._lines.clear()
-        return {end: t / rounds / CLIENTS * 1e6 for end, t in self.spent.items()}
-
-
-async def main(arguments):
-    """Measure, or profile."""
-    async with TaskScope("micro") as scope:
-        path = Path(scope)
-        path.measure(20)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 50, 50)
-        if arguments.profile:
-            profile = cProfile.Profile()
-            for _ in range(100):
-                profile.enable()
-                path.measure(1)
-                profile.disable()
-                await asyncio.sleep(0)
-            pstats.Stats(profile).sort_stats("tottime").print_stats(75)
-            return
-        runs = []
-        for _ in range(arguments.runs):
-            runs.append(path.measure(4))
-            await asyncio.sleep(0)  # timers that were cancelled go
-        for end in ("edge", "agent"):
-            print(f"{end:6} {min(run[end] for run in runs):6.2f} µs per request")
-
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", action="store_true")
-    parser.add_argument("--runs", type=int, default=500)
-    uvloop.run(main(parser.parse_args()))
+    main(JsonPath, __doc__)

@@ -4,18 +4,11 @@ As `bench.path_micro`, with the public gateway's router and log at one end and t
 the other.
 """
 
-import argparse
 import asyncio
-import cProfile
-import gc
 import io
-import pstats
-import time
 from unittest.mock import Mock
 
-import uvloop
-
-from bench.path_micro import CLIENTS, RESPONSE, Link, Transport, feed
+from bench.path_micro import CLIENTS, Link, Path, Transport, main
 from pipeops.agent.proxy.accept import StreamAcceptor
 from pipeops.agent.proxy.upstream import UpstreamConnection
 from pipeops.agent.services.access import AllowedServices, PublishedServices, ServiceAccess
@@ -37,7 +30,6 @@ from pipeops.protocol.exchange.native import StreamKind
 from pipeops.protocol.limits import Limits
 from pipeops.protocol.mux.session import Role as End
 from pipeops.protocol.mux.session import Session
-from pipeops.runtime.tasks import TaskScope
 
 REQUEST = (
     b"GET /api/v1/namespaces/default/configmaps/bench HTTP/1.1\r\nHost: shop.example.com\r\n"
@@ -50,8 +42,10 @@ TARGET = ServiceTarget("web", "shop", 80)
 ROUTES = 500
 
 
-class Path:
+class PublicPath(Path):
     """Both ends, with CLIENTS keep-alive clients and as many connections to the Service."""
+
+    request = REQUEST
 
     def __init__(self, scope):
         loop = asyncio.get_running_loop()
@@ -110,79 +104,6 @@ class Path:
             connection._pool.released(connection)
         self.spent = {"edge": 0.0, "agent": 0.0}
 
-    def callbacks(self, acceptor):
-        def accept(stream):
-            return acceptor.accept(stream, lambda *a: None) if acceptor else None
-
-        def failed(stream, error):
-            raise error
-
-        return {"accept": accept, "wake": lambda: None, "on_sink_error": failed, "now": 0.0}
-
-    def round(self):
-        """One request of each client; what went to the sockets is checked and dropped."""
-        clock = time.perf_counter
-        began = clock()
-        for client in self.clients:
-            feed(client, REQUEST)
-        batches = [session.data_to_send() for session in self.control]
-        for session in self.control:
-            session.data_to_send()
-        sent = clock()
-        for session, batch in zip(self.agent, batches, strict=True):
-            if batch:
-                session.receive_data(memoryview(batch)[14:], now=0.0)
-        for connection in self.upstream:
-            if connection.waiting_for_head:
-                feed(connection, RESPONSE)
-        batches = [session.data_to_send() for session in self.agent]
-        for session in self.agent:
-            session.data_to_send()
-        answered = clock()
-        for session, batch in zip(self.control, batches, strict=True):
-            if batch:
-                session.receive_data(memoryview(batch)[14:], now=0.0)
-        self.edge.answers.flush()
-        done = clock()
-        self.spent["edge"] += sent - began + done - answered
-        self.spent["agent"] += answered - sent
-        for written in self.written[:CLIENTS]:
-            assert len(written) == 1, written
-            assert written[0].startswith(b"HTTP/1.1 200"), written
-        for written in self.written:
-            written.clear()
-
-    def measure(self, rounds):
-        """µs per request of each end."""
-        self.spent = dict.fromkeys(self.spent, 0.0)
-        for _ in range(rounds):
-            self.round()
-        self.log._lines.clear()
-        return {end: t / rounds / CLIENTS * 1e6 for end, t in self.spent.items()}
-
-
-async def main(arguments):
-    """Measure, or profile."""
-    async with TaskScope("micro") as scope:
-        path = Path(scope)
-        path.measure(20)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 50, 50)
-        if arguments.profile:
-            profile = cProfile.Profile()
-            profile.enable()
-            path.measure(100)
-            profile.disable()
-            pstats.Stats(profile).sort_stats("tottime").print_stats(75)
-            return
-        runs = [path.measure(4) for _ in range(arguments.runs)]
-        for end in ("edge", "agent"):
-            print(f"{end:6} {min(run[end] for run in runs):6.2f} µs per request")
-
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", action="store_true")
-    parser.add_argument("--runs", type=int, default=500)
-    uvloop.run(main(parser.parse_args()))
+    main(PublicPath, __doc__)
