@@ -104,7 +104,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self._state == _RAW and self._exchange is not None:
             self._exchange.on_body(memoryview(b""), True)
             return not self.tls
-        self._write(b"")  # asyncio closes next: what waits for the end of the turn leaves now
+        if self._transport is not None:  # asyncio closes it next
+            self._edge.answers.release(self._transport)
         return False
 
     def pause_writing(self) -> None:
